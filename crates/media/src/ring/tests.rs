@@ -1,0 +1,141 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::{Frame, MediaTime, TrackKind, VideoCodec, VideoTrack};
+
+fn tracks(width: u32) -> Tracks {
+    let video =
+        VideoTrack { codec: VideoCodec::H264, config: Bytes::new(), width, height: 1, reordered: false };
+    Tracks { video: Some(video), audio: None }
+}
+
+fn frame(track: TrackKind, n: i64, keyframe: bool) -> Frame {
+    let at = MediaTime::from_millis(n);
+    Frame { track, pts: at, dts: at, keyframe, data: Bytes::from_static(&[0; 10]) }
+}
+
+fn video(n: i64, keyframe: bool) -> Frame {
+    frame(TrackKind::Video, n, keyframe)
+}
+
+fn drain(reader: &mut Reader<Frame>) -> Vec<String> {
+    let mut seen = Vec::new();
+    while let Some(event) = reader.try_next() {
+        seen.push(match event {
+            Event::Tracks(t) => format!("tracks {}", t.video.as_ref().map_or(0, |v| v.width)),
+            Event::Item(f) => format!("{}", f.pts.as_millis()),
+            Event::Gap(n) => format!("gap {n}"),
+            Event::Ended(reason) => {
+                seen.push(format!("{reason:?}"));
+                break;
+            }
+        });
+    }
+    seen
+}
+
+#[test]
+fn a_new_reader_starts_at_the_newest_keyframe() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    for n in 0..7 {
+        writer.push(video(n, n % 3 == 0));
+    }
+    assert_eq!(drain(&mut writer.ring().reader()), ["tracks 1", "6"]);
+}
+
+#[test]
+fn a_reader_of_a_stream_without_a_keyframe_waits_for_one_but_hears_sound() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    let mut reader = writer.ring().reader();
+    writer.push(video(1, false));
+    writer.push(frame(TrackKind::Audio, 2, true));
+    writer.push(video(3, false));
+    writer.push(video(4, true));
+    writer.push(video(5, false));
+    assert_eq!(drain(&mut reader), ["tracks 1", "2", "4", "5"]);
+}
+
+#[test]
+fn a_slow_reader_gets_a_gap_and_goes_on_at_a_keyframe() {
+    let mut writer = ring(tracks(1), Limits { bytes: 50, items: 100 });
+    writer.push(video(0, true));
+    let mut reader = writer.ring().reader();
+    assert_eq!(drain(&mut reader), ["tracks 1", "0"]);
+    for n in 1..10 {
+        writer.push(video(n, n == 8));
+    }
+    assert_eq!(drain(&mut reader), ["gap 7", "8", "9"]);
+}
+
+#[test]
+fn a_gop_longer_than_the_ring_makes_the_reader_wait_for_the_next() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 3 });
+    writer.push(video(0, true));
+    let mut reader = writer.ring().reader();
+    for n in 1..6 {
+        writer.push(video(n, false));
+    }
+    assert_eq!(drain(&mut reader), ["gap 6"]);
+    writer.push(video(6, false));
+    writer.push(video(7, true));
+    assert_eq!(drain(&mut reader), ["tracks 1", "7"]);
+}
+
+#[test]
+fn changed_tracks_arrive_between_the_old_items_and_the_new() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    let mut reader = writer.ring().reader();
+    writer.push(video(0, true));
+    writer.set_tracks(tracks(2));
+    writer.push(video(1, true));
+    assert_eq!(drain(&mut reader), ["tracks 1", "0", "tracks 2", "1"]);
+}
+
+#[test]
+fn a_finished_ring_is_played_out_and_a_silenced_one_is_empty_at_once() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    writer.push(video(0, true));
+    let handle = writer.ring();
+    let (mut plays_out, mut silenced) = (handle.reader(), handle.reader());
+    drop(writer);
+    assert_eq!(drain(&mut plays_out), ["tracks 1", "0", "Finished"]);
+    handle.silence();
+    assert_eq!(drain(&mut silenced), ["gap 1", "Silenced"]);
+}
+
+#[test]
+fn a_waiting_reader_is_woken_once_per_push_and_by_the_end() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    struct Count(AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    let mut reader = writer.ring().reader();
+    assert!(reader.poll_next(&mut cx).is_pending());
+    assert!(reader.poll_next(&mut cx).is_pending());
+    writer.push(video(0, true));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    drain(&mut reader);
+    assert!(reader.poll_next(&mut cx).is_pending());
+    drop(writer);
+    assert_eq!(count.0.load(Ordering::SeqCst), 2);
+    assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Event::Ended(EndReason::Finished))));
+}
+
+#[test]
+fn a_restarted_reader_goes_on_at_the_newest_keyframe() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    let mut reader = writer.ring().reader();
+    for n in 0..5 {
+        writer.push(video(n, n == 0 || n == 3));
+    }
+    reader.restart();
+    assert_eq!(drain(&mut reader), ["tracks 1", "3", "4"]);
+}
