@@ -1,0 +1,315 @@
+//! Messages to auth: who may do what now.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::session::SessionRef;
+use crate::{
+    Action, Actions, Credentials, Protocol, Secret, SessionId, StandingCell, StreamKey, SubscriberId,
+    TotpCode, WallMs,
+};
+
+/// May this session do this now? Granting and registering are one step, so no
+/// block can fall between them.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Permit, Denied>")]
+pub struct Authorize {
+    /// What it wants to do.
+    pub action: Action,
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whether the stream has a record that somebody made on purpose (not one
+    /// that an unregistered publish left behind).
+    pub registered: bool,
+    /// Who it says it is.
+    pub credentials: Credentials,
+    /// Where it comes from, in canonical form.
+    pub peer: IpAddr,
+    /// How it is connected.
+    pub protocol: Protocol,
+    /// How to reach it.
+    pub session: SessionRef,
+}
+
+/// Why not. The peer is told one of few things; the reason is for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The peer's address is not allowed.
+    #[error("address not allowed")]
+    Ip,
+    /// Only registered streams are accepted, and this is none.
+    #[error("stream not registered")]
+    UnknownStream,
+    /// Subscriber or code missing, wrong, expired, of the wrong type, or too many
+    /// wrong tries.
+    #[error("credentials refused")]
+    Credentials,
+    /// The subscriber proved who he is and is blocked.
+    #[error("subscriber blocked")]
+    Blocked,
+    /// The subscriber has as many sessions as he may.
+    #[error("too many sessions of this subscriber")]
+    Limit,
+    /// Auth cannot answer (store failed, or restarting).
+    #[error("auth unavailable")]
+    Unavailable,
+}
+
+/// Auth's leave to act. Dropping it gives the leave back.
+#[derive(Debug)]
+pub struct Permit {
+    /// Which.
+    pub id: PermitId,
+    /// What holds now; the data plane reads it before each burst.
+    pub standing: Arc<StandingCell>,
+    /// The session of the same subscriber that this one takes over, already
+    /// fenced and told to close.
+    pub replaces: Option<SessionId>,
+    release: Recipient<Release>,
+}
+
+impl Permit {
+    /// Auth makes these.
+    pub fn new(
+        id: PermitId,
+        standing: Arc<StandingCell>,
+        replaces: Option<SessionId>,
+        release: Recipient<Release>,
+    ) -> Self {
+        Self { id, standing, replaces, release }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.release.do_send(Release { permit: self.id });
+    }
+}
+
+/// Names a permit within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PermitId(pub u64);
+
+/// A permit is given back. Sent by [`Permit`]'s drop.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Release {
+    /// Which.
+    pub permit: PermitId,
+}
+
+/// Auth's disk has failed, or auth restarts; nothing was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the change could not be made durable")]
+pub struct NotStored;
+
+/// Blocks a subscriber of a stream for a time. Answered after the fence and the
+/// synced write: silent now, and after a crash.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Blocked, NotStored>")]
+pub struct Block {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whom. Need not exist yet.
+    pub subscriber: SubscriberId,
+    /// From what.
+    pub actions: Actions,
+    /// For how long, from now. Not zero; saturates.
+    pub duration: Duration,
+}
+
+/// A block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked {
+    /// Until when.
+    pub until: WallMs,
+    /// How many sessions it stopped.
+    pub stopped: usize,
+}
+
+/// Lifts a block. Suspended players resume before the answer.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), NotStored>")]
+pub struct Unblock {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whom.
+    pub subscriber: SubscriberId,
+    /// From what; the other direction keeps its own block.
+    pub actions: Actions,
+}
+
+/// Adds a subscriber, or replaces one; an active block stays (C§16.17).
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), PutSubscriberError>")]
+pub struct PutSubscriber {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Who.
+    pub subscriber: SubscriberId,
+    /// Display name.
+    pub name: Option<String>,
+    /// Base32 secret; `None` when he uses codes derived from the application's.
+    pub secret: Option<Secret<String>>,
+    /// What he may do, if he has a secret; a publisher may also play.
+    pub kind: Option<Action>,
+    /// Sessions at a time: -1 unlimited, 0 none.
+    pub limit: i32,
+    /// Seconds that a code lives; `None` takes the application's.
+    pub period: Option<i64>,
+}
+
+/// Why a subscriber was not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PutSubscriberError {
+    /// Not base32, or not a multiple of 8 characters (C§4.3).
+    #[error("secret is not base32 of a multiple of 8 characters")]
+    Secret,
+    /// Outside 10 … 2147483647 seconds.
+    #[error("period out of range")]
+    Period,
+    /// Not on disk.
+    #[error(transparent)]
+    NotStored(#[from] NotStored),
+}
+
+/// Removes one subscriber of a stream, or all, with events and blocks; sessions
+/// that those credentials opened are fenced and closed. Answers how many records
+/// there were.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<usize, NotStored>")]
+pub struct RemoveSubscriber {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whom; `None` is everybody.
+    pub subscriber: Option<SubscriberId>,
+}
+
+/// The subscriber's code of this moment.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<TotpCode, IssueCodeError>")]
+pub struct IssueCode {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// For whom.
+    pub subscriber: SubscriberId,
+    /// For what.
+    pub kind: CodeKind,
+}
+
+/// What a code is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeKind {
+    /// The caller said so.
+    For(Action),
+    /// Not said: the record's type, else play.
+    Unsaid,
+    /// Something else was said; only a record with a secret answers.
+    Unknown,
+}
+
+/// Why there is no code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IssueCodeError {
+    /// Neither the subscriber nor the application has a secret.
+    #[error("no secret")]
+    NoSecret,
+    /// [`CodeKind::Unknown`] for a subscriber without a secret.
+    #[error("unknown type")]
+    Kind,
+    /// Auth cannot answer.
+    #[error("auth unavailable")]
+    Unavailable,
+}
+
+/// One subscriber of a stream.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<SubscriberView>")]
+pub struct GetSubscriber {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Who.
+    pub subscriber: SubscriberId,
+}
+
+/// A stream's subscribers in order of their ids.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Vec<SubscriberView>")]
+pub struct ListSubscribers {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// How many to skip.
+    pub offset: usize,
+    /// How many at most.
+    pub size: usize,
+}
+
+/// What may be shown of a subscriber: never the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriberView {
+    /// Who.
+    pub id: SubscriberId,
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Display name.
+    pub name: Option<String>,
+    /// What he was registered for.
+    pub kind: Option<Action>,
+    /// Whether he has a secret of his own.
+    pub has_secret: bool,
+    /// Live sessions now.
+    pub sessions: usize,
+    /// Sessions at a time: -1 unlimited, 0 none.
+    pub limit: i32,
+    /// Publishing is blocked until then; `None` when it is not.
+    pub publish_blocked_until: Option<WallMs>,
+    /// Playing is blocked until then; `None` when it is not.
+    pub play_blocked_until: Option<WallMs>,
+    /// Seconds that a code lives.
+    pub period: Option<u32>,
+}
+
+/// A stream's connection events in the order they happened.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Vec<ConnectionEvent>")]
+pub struct ListEvents {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whose; `None` is everybody's.
+    pub subscriber: Option<SubscriberId>,
+    /// How many to skip.
+    pub offset: usize,
+    /// How many at most.
+    pub size: usize,
+}
+
+/// A subscriber's session began or ended. Exactly one of each per session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionEvent {
+    /// When.
+    pub at: WallMs,
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// What happened.
+    pub change: Change,
+    /// In which role.
+    pub action: Action,
+    /// How.
+    pub protocol: Protocol,
+}
+
+/// What happened to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It began.
+    Connected,
+    /// It ended.
+    Disconnected,
+}

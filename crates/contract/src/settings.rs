@@ -1,0 +1,257 @@
+//! Settings of applications: typed values that others read, and messages to their owner.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use crate::auth::NotStored;
+use crate::{Action, AppName, Secret};
+
+/// Live settings of one application, parsed. AMS's names for them are in C§3.10.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AppSettings {
+    /// Who may publish and play.
+    pub security: Security,
+    /// HLS output.
+    pub hls: Hls,
+    /// RTMP.
+    pub rtmp: Rtmp,
+    /// WebRTC.
+    pub webrtc: Webrtc,
+    /// Limits and records.
+    pub streams: Streams,
+}
+
+/// Who may publish and play.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Security {
+    /// Publishing needs a one-time code. (`enableTimeTokenForPublish`)
+    pub totp_publish: bool,
+    /// Playing needs a one-time code. (`enableTimeTokenForPlay`)
+    pub totp_play: bool,
+    /// Codes of unregistered publishers derive from this. (`timeTokenSecretForPublish`)
+    pub secret_publish: Option<Secret<String>>,
+    /// Codes of unregistered players derive from this. (`timeTokenSecretForPlay`)
+    pub secret_play: Option<Secret<String>>,
+    /// Seconds that a code lives, at least 1. (`timeTokenPeriod`, 60)
+    pub period: u32,
+    /// Only registered streams, and with codes on only registered subscribers.
+    /// (`acceptOnlyStreamsInDataStore`)
+    pub registered_only: bool,
+    /// Publishers must come from one of these; empty: from anywhere.
+    /// (`allowedPublisherCIDR`)
+    pub publisher_networks: Vec<IpNet>,
+    /// The control API answers only these; `None`: everybody. (`ipFilterEnabled`,
+    /// `remoteAllowedCIDR`)
+    pub rest_networks: Option<Vec<IpNet>>,
+    /// Bind an HLS grant to the address that earned it. (`hlsGrantBoundToAddress`, ours)
+    pub hls_grant_bound_to_address: bool,
+}
+
+impl Security {
+    /// Whether `action` needs a one-time code.
+    pub fn totp(&self, action: Action) -> bool {
+        match action {
+            Action::Publish => self.totp_publish,
+            Action::Play => self.totp_play,
+        }
+    }
+
+    /// What codes of unregistered subscribers derive from.
+    pub fn secret(&self, action: Action) -> Option<&Secret<String>> {
+        match action {
+            Action::Publish => self.secret_publish.as_ref(),
+            Action::Play => self.secret_play.as_ref(),
+        }
+    }
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            totp_publish: false,
+            totp_play: false,
+            secret_publish: None,
+            secret_play: None,
+            period: 60,
+            registered_only: false,
+            publisher_networks: Vec::new(),
+            rest_networks: Some(vec![IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))]),
+            hls_grant_bound_to_address: false,
+        }
+    }
+}
+
+/// HLS output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hls {
+    /// Whether there is any. (`hlsMuxingEnabled`)
+    pub enabled: bool,
+    /// Target length of a segment, at least 1 s. (`hlsTime`, 2)
+    pub segment: Duration,
+    /// Segments in a playlist, at least 5. (`hlsListSize`, 15)
+    pub list_size: usize,
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self { enabled: true, segment: Duration::from_secs(2), list_size: 15 }
+    }
+}
+
+/// RTMP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rtmp {
+    /// Whether RTMP players are served. (`rtmpPlaybackEnabled`; true, unlike AMS)
+    pub playback: bool,
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self { playback: true }
+    }
+}
+
+/// WebRTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webrtc {
+    /// Whether it is served. (`webRTCEnabled`)
+    pub enabled: bool,
+    /// A publisher that sends no media for so long after its offer is closed.
+    /// (`webRTCClientStartTimeoutMs`, 10 s)
+    pub start_timeout: Duration,
+    /// What browsers are told to use as STUN or TURN server; empty: none.
+    /// (`stunServerURI`)
+    pub stun_uri: String,
+    /// For a TURN server. (`turnServerUsername`)
+    pub turn_username: String,
+    /// For a TURN server. (`turnServerCredential`)
+    pub turn_credential: Secret<String>,
+}
+
+impl Default for Webrtc {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            start_timeout: Duration::from_secs(10),
+            stun_uri: "stun:stun1.l.google.com:19302".to_owned(),
+            turn_username: String::new(),
+            turn_credential: Secret::new(String::new()),
+        }
+    }
+}
+
+/// Limits and records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Streams {
+    /// Live streams at a time; `None`: no limit. (`ingestingStreamLimit`)
+    pub live_limit: Option<u64>,
+    /// WebRTC players at a time and stream; `None`: no limit. (`webRTCViewerLimit`)
+    pub webrtc_player_limit: Option<u64>,
+    /// Keep connection events. (`writeSubscriberEventsToDatastore`)
+    pub write_events: bool,
+}
+
+/// Everybody's view of every application's settings; always the newest.
+#[derive(Debug, Clone)]
+pub struct SettingsView(watch::Receiver<Arc<SettingsTable>>);
+
+/// Settings by application. An application that is not in it does not exist.
+pub type SettingsTable = BTreeMap<AppName, Arc<AppSettings>>;
+
+impl SettingsView {
+    /// The settings owner makes these.
+    pub const fn new(table: watch::Receiver<Arc<SettingsTable>>) -> Self {
+        Self(table)
+    }
+
+    /// A view that never changes, for tests.
+    pub fn fixed(app: AppName, settings: AppSettings) -> Self {
+        Self(watch::channel(Arc::new(BTreeMap::from([(app, Arc::new(settings))]))).1)
+    }
+
+    /// An application's settings; `None` if there is no such application.
+    pub fn app(&self, app: &AppName) -> Option<Arc<AppSettings>> {
+        self.0.borrow().get(app).cloned()
+    }
+
+    /// All applications.
+    pub fn apps(&self) -> Vec<AppName> {
+        self.0.borrow().keys().cloned().collect()
+    }
+
+    /// Waits until something changed since the last call. False: the owner is gone.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
+/// An application's settings as a document in AMS's names, secrets masked.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<SettingsDocument>")]
+pub struct GetSettings {
+    /// Whose.
+    pub app: AppName,
+}
+
+/// Settings as a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsDocument {
+    /// Every key that we know, and every unknown one that was ever set.
+    pub values: Map<String, Value>,
+    /// Grows with each change.
+    pub revision: u64,
+}
+
+/// Changes some of an application's settings (C§16.2): absent keys keep their
+/// value, `null` gives the default, unknown keys are kept.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<u64, PatchError>")]
+pub struct PatchSettings {
+    /// Whose.
+    pub app: AppName,
+    /// Refuse unless this is the current revision.
+    pub expected: Option<u64>,
+    /// In AMS's names.
+    pub patch: Map<String, Value>,
+}
+
+/// Why settings were not changed; then nothing was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// No such application.
+    #[error("unknown application")]
+    UnknownApp,
+    /// Somebody else changed them meanwhile.
+    #[error("settings have changed since revision {expected}; current is {current}")]
+    Stale {
+        /// What the caller knew.
+        expected: u64,
+        /// What is.
+        current: u64,
+    },
+    /// A value is of the wrong type or out of range.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The key in AMS's names.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two kinds of token at once for one direction (C§5.7).
+    #[error("{first} and {second} cannot be on together")]
+    Conflict {
+        /// A key.
+        first: String,
+        /// A key that excludes it.
+        second: String,
+    },
+    /// Not on disk.
+    #[error(transparent)]
+    NotStored(#[from] NotStored),
+}
