@@ -1,1 +1,34 @@
-//! To be written.
+//! Key/value tables on disk (sled) or in memory. This crate knows no domain
+//! type: owners declare a [`Table`], encode their own keys and values, load
+//! their tables with [`Store::scan`] at boot and send changes as a [`Batch`].
+//!
+//! **Acknowledged means on disk.** [`Store::commit`] answers after sled's
+//! `flush` and after `fdatasync` on sled's file. Batches are written whole and
+//! in the order of the calls, by one thread, which lets batches that wait
+//! together share one sync. The first flush or sync that fails makes the store
+//! read-only until restart: what the kernel dropped once it does not write
+//! later, so a second try would only look like a success.
+//!
+//! **Who loses.** The queue to the writer is bounded; when it is full the asker
+//! gets [`StoreError::Busy`] at once.
+//!
+//! **Sealed tables** keep their values encrypted at rest, see [`Sealing`].
+
+mod backend;
+mod batch;
+mod boot;
+mod core;
+mod key;
+#[cfg(test)]
+mod kill;
+mod schema;
+mod seal;
+mod store;
+mod writer;
+
+pub use backend::Fault;
+pub use batch::{Batch, MAX_KEY, MAX_VALUE, Sealing, Table};
+pub use boot::OpenError;
+pub use key::KeyError;
+pub use schema::{MigrateError, Record, Schema};
+pub use store::{Pair, ScanError, Store, StoreError};

@@ -1,0 +1,32 @@
+//! Where raw records live. A backend sees opaque keys and values only.
+
+mod disk;
+mod memory;
+
+pub(crate) use disk::{Disk, sync_path};
+pub use memory::Fault;
+pub(crate) use memory::Memory;
+
+/// A raw record, or a raw key with `None` to delete it.
+pub(crate) type RawChange = (Vec<u8>, Option<Vec<u8>>);
+
+/// The disk, or what stands for it, refused. For the log; nobody recovers from it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackendError {
+    #[error("sled: {0}")]
+    Sled(#[from] sled::Error),
+    #[error("sync: {0}")]
+    Sync(#[from] std::io::Error),
+    #[error("injected by a test")]
+    Injected,
+}
+
+/// Raw records with ordered keys.
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// All records whose key begins with `prefix`, ordered by key.
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BackendError>;
+    /// Applies all changes or none; on disk only after [`Backend::sync`].
+    fn apply(&self, changes: Vec<RawChange>) -> Result<(), BackendError>;
+    /// Returns when all that was applied survives a loss of power.
+    fn sync(&self) -> Result<(), BackendError>;
+}

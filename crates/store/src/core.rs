@@ -1,0 +1,60 @@
+//! What the writer does, without its thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::backend::{Backend, RawChange};
+use crate::batch::Batch;
+use crate::seal::{NoNonce, Sealer};
+use crate::store::StoreError;
+
+/// Writes groups of batches and remembers the first failure.
+pub(crate) struct Core {
+    backend: Arc<dyn Backend>,
+    sealer: Arc<Sealer>,
+    healthy: Arc<AtomicBool>,
+}
+
+impl Core {
+    pub(crate) fn new(backend: Arc<dyn Backend>, sealer: Arc<Sealer>, healthy: Arc<AtomicBool>) -> Self {
+        Self { backend, sealer, healthy }
+    }
+
+    /// Writes the batches in order and syncs once; one answer each. A batch
+    /// that cannot be sealed fails alone. A disk that fails, fails them all:
+    /// which of them the disk holds, nobody knows.
+    pub(crate) fn write(&mut self, group: Vec<Batch>) -> Vec<Result<(), StoreError>> {
+        let count = group.len();
+        if !self.healthy.load(Ordering::SeqCst) {
+            return vec![Err(StoreError::ReadOnly); count];
+        }
+        let sealed: Vec<_> = group.into_iter().map(|batch| self.seal(batch)).collect();
+        let answers = sealed.iter().map(|s| s.as_ref().map(|_| ()).map_err(|_| StoreError::Failed)).collect();
+        match self.apply_all(sealed.into_iter().flatten()) {
+            Ok(()) => answers,
+            Err(cause) => {
+                self.healthy.store(false, Ordering::SeqCst);
+                tracing::error!(%cause, "the store failed and is read-only until restart");
+                vec![Err(StoreError::Failed); count]
+            }
+        }
+    }
+
+    fn seal(&self, batch: Batch) -> Result<Vec<RawChange>, NoNonce> {
+        let raw = |change: crate::batch::Change| {
+            let value = change.value.map(|v| self.sealer.close(change.table, &change.key, v)).transpose()?;
+            Ok((change.table.raw_key(&change.key), value))
+        };
+        batch.changes.into_iter().map(raw).collect()
+    }
+
+    fn apply_all(
+        &self,
+        batches: impl Iterator<Item = Vec<RawChange>>,
+    ) -> Result<(), crate::backend::BackendError> {
+        for changes in batches.filter(|changes| !changes.is_empty()) {
+            self.backend.apply(changes)?;
+        }
+        self.backend.sync()
+    }
+}
