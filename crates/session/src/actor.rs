@@ -1,0 +1,185 @@
+//! The session's actor.
+//!
+//! Started by [`Admission`](crate::Admission) before auth is asked, so that auth
+//! can reach it from the first moment; stopped when the protocol drops what it
+//! holds. It owns no media: frames never come near it. What it adds to passing
+//! orders on is *the wait*: it answers auth only when the data plane has
+//! confirmed, and tears the connection down if that takes too long.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use contract::registry::Silence;
+use contract::session::{Close, CloseReason, Fenced, Hush, SetStanding};
+use contract::{Action, SessionId, Standing, StreamKey};
+use tokio::sync::oneshot;
+
+use crate::plane::{DataPlane, Order, What};
+
+/// A data plane answers within a burst, some milliseconds; a TCP player whose
+/// kernel holds unsent bytes takes up to 50 ms. Five times that is a data plane
+/// that has stopped.
+const FENCE_DEADLINE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) role: Action,
+    pub(crate) stream: StreamKey,
+    pub(crate) silence: Recipient<Silence>,
+    pub(crate) plane: Option<Box<dyn DataPlane>>,
+    pub(crate) closed: Option<CloseReason>,
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        tracing::debug!(session = %self.id, "session ended");
+    }
+}
+
+impl Session {
+    /// Orders the plane and waits until it holds. Without a plane there is
+    /// nothing to wait for: whoever attaches one reads the standing afterwards.
+    fn fence(&self, what: What) -> impl Future<Output = Fenced> + 'static {
+        let waiting = self.plane.as_ref().map(|plane| {
+            let (done, holds) = oneshot::channel();
+            plane.order(Order { what, done });
+            holds
+        });
+        async move {
+            let Some(holds) = waiting else { return Fenced::Confirmed };
+            match tokio::time::timeout(FENCE_DEADLINE, holds).await {
+                Ok(Ok(())) => Fenced::Confirmed,
+                Ok(Err(_)) | Err(_) => Fenced::Closed,
+            }
+        }
+    }
+
+    /// Like `fence`, and kills the plane when it was not confirmed.
+    fn fence_or_kill(&self, ctx: &Context<Self>, what: What) -> impl Future<Output = Fenced> + 'static {
+        let holds = self.fence(what);
+        let this = ctx.address();
+        async move {
+            let fenced = holds.await;
+            if fenced == Fenced::Closed {
+                // An answer from the actor means that the kill was carried out;
+                // an error means that the session is gone already.
+                let _ = this.send(Kill).await;
+            }
+            fenced
+        }
+    }
+}
+
+impl Handler<SetStanding> for Session {
+    type Result = ResponseFuture<Fenced>;
+
+    fn handle(&mut self, msg: SetStanding, ctx: &mut Self::Context) -> Self::Result {
+        let holds = self.fence_or_kill(ctx, What::Standing { standing: msg.standing, until: msg.until });
+        let silences = self.role == Action::Publish && msg.standing == Standing::Revoked;
+        if !silences {
+            return Box::pin(holds);
+        }
+        self.closed = Some(CloseReason::Revoked);
+        let silence = self.silence.clone();
+        let stream = self.stream.clone();
+        let session = self.id;
+        Box::pin(async move {
+            let own = holds.await;
+            match silence.send(Silence { stream, session }).await {
+                Ok(Fenced::Confirmed) => own,
+                // The registry is gone only when the process ends.
+                Ok(Fenced::Closed) | Err(_) => Fenced::Closed,
+            }
+        })
+    }
+}
+
+impl Handler<Hush> for Session {
+    type Result = ResponseFuture<Fenced>;
+
+    fn handle(&mut self, _: Hush, ctx: &mut Self::Context) -> Self::Result {
+        Box::pin(self.fence_or_kill(ctx, What::Hush))
+    }
+}
+
+impl Handler<Close> for Session {
+    type Result = ();
+
+    fn handle(&mut self, msg: Close, ctx: &mut Self::Context) {
+        self.closed = Some(msg.reason);
+        let closes = self.fence_or_kill(ctx, What::Close(msg.reason));
+        ctx.spawn(
+            async move {
+                let _ = closes.await;
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+/// The data plane did not confirm in time.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Kill;
+
+impl Handler<Kill> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Kill, _: &mut Self::Context) {
+        if let Some(plane) = &self.plane {
+            tracing::warn!(session = %self.id, "data plane did not confirm; connection torn down");
+            plane.kill();
+        }
+    }
+}
+
+/// The protocol brings its data plane. Refused when the session was closed
+/// meanwhile.
+#[derive(Message)]
+#[rtype(result = "Result<(), CloseReason>")]
+pub(crate) struct Attach(pub(crate) Box<dyn DataPlane>);
+
+impl Handler<Attach> for Session {
+    type Result = Result<(), CloseReason>;
+
+    fn handle(&mut self, msg: Attach, _: &mut Self::Context) -> Self::Result {
+        match self.closed {
+            Some(reason) => Err(reason),
+            None => {
+                self.plane = Some(msg.0);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The protocol has dropped what it held.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl Handler<Stop> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// Stops the actor when dropped.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Addr<Session>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.do_send(Stop);
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({} {} {})", self.id, self.role, self.stream)
+    }
+}

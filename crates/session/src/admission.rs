@@ -1,0 +1,274 @@
+//! The one way in, for every protocol and both directions.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use contract::auth::{Authorize, Denied, Permit};
+use contract::registry::{Form, GetStream, Live, Place, Play, PlayRefused, Publish, PublishRefused, Silence};
+use contract::session::{SessionRef, Traffic};
+use contract::{
+    Action, AppSettings, Credentials, Protocol, SessionId, SettingsView, StandingCell, StreamKey,
+    SubscriberId,
+};
+use media::{BusWriter, PacketWriter, Tracks};
+use tokio::sync::watch;
+
+use crate::actor::{Attach, Guard, Session};
+use crate::plane::DataPlane;
+
+/// Whom admission asks. One method each is all it needs of them.
+#[derive(Clone)]
+pub struct Links {
+    /// Auth.
+    pub authorize: Recipient<Authorize>,
+    /// The registry.
+    pub get_stream: Recipient<GetStream>,
+    /// The registry.
+    pub publish: Recipient<Publish>,
+    /// The registry.
+    pub play: Recipient<Play>,
+    /// The registry.
+    pub silence: Recipient<Silence>,
+}
+
+/// The one way in. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct Admission {
+    links: Links,
+    settings: SettingsView,
+    /// Where session actors live: the control plane's thread.
+    arbiter: ArbiterHandle,
+}
+
+/// Who wants to do what.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What.
+    pub action: Action,
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Who it says it is.
+    pub credentials: Credentials,
+    /// From where, in canonical form.
+    pub peer: IpAddr,
+    /// How.
+    pub protocol: Protocol,
+}
+
+/// Why not. Each protocol's dialect has its words for these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no such application.
+    #[error("unknown application")]
+    UnknownApp,
+    /// Auth said no.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The stream cannot be published now.
+    #[error(transparent)]
+    Publish(#[from] PublishRefused),
+    /// The stream cannot be played now.
+    #[error(transparent)]
+    Play(#[from] PlayRefused),
+    /// The control plane cannot answer.
+    #[error("control plane unavailable")]
+    Unavailable,
+}
+
+impl Admission {
+    /// Session actors will live on `arbiter`.
+    pub fn new(links: Links, settings: SettingsView, arbiter: ArbiterHandle) -> Self {
+        Self { links, settings, arbiter }
+    }
+
+    /// An application's settings; `None` if there is no such application.
+    pub fn settings(&self, app: &contract::AppName) -> Option<Arc<AppSettings>> {
+        self.settings.app(app)
+    }
+
+    /// Asks auth. Says nothing about whether the stream is live: strangers learn
+    /// that from nobody (C§16.10).
+    pub async fn ask(&self, request: Request) -> Result<Pass, Refused> {
+        self.settings.app(&request.stream.app).ok_or(Refused::UnknownApp)?;
+        let registered = self.registered(&request.stream).await?;
+        let (guard, session) = self.start(&request);
+        let permit = self
+            .links
+            .authorize
+            .send(Authorize {
+                action: request.action,
+                stream: request.stream.clone(),
+                registered,
+                credentials: request.credentials.clone(),
+                peer: request.peer,
+                protocol: request.protocol,
+                session: session.clone(),
+            })
+            .await
+            .map_err(|_| Refused::Unavailable)??;
+        Ok(Pass { links: self.links.clone(), request, permit, session, guard })
+    }
+
+    async fn registered(&self, stream: &StreamKey) -> Result<bool, Refused> {
+        let view = self.links.get_stream.send(GetStream { stream: stream.clone() }).await;
+        Ok(view.map_err(|_| Refused::Unavailable)?.is_some_and(|s| s.registered))
+    }
+
+    fn start(&self, request: &Request) -> (Guard, SessionRef) {
+        let id = SessionId::new();
+        let actor = Session {
+            id,
+            role: request.action,
+            stream: request.stream.clone(),
+            silence: self.links.silence.clone(),
+            plane: None,
+            closed: None,
+        };
+        let addr = Session::start_in_arbiter(&self.arbiter, move |_| actor);
+        let session = SessionRef {
+            id,
+            standing: addr.clone().recipient(),
+            hush: addr.clone().recipient(),
+            close: addr.clone().recipient(),
+            traffic: Arc::new(Traffic::default()),
+        };
+        (Guard(addr), session)
+    }
+}
+
+/// Auth's leave, not used yet.
+#[derive(Debug)]
+pub struct Pass {
+    links: Links,
+    request: Request,
+    permit: Permit,
+    session: SessionRef,
+    guard: Guard,
+}
+
+impl Pass {
+    /// The session's id, for the log.
+    pub const fn session(&self) -> SessionId {
+        self.session.id
+    }
+
+    /// Counters to be written by the data plane.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.session.traffic.clone()
+    }
+
+    /// Takes the stream's one publisher's place. `plane` gets orders from now on.
+    pub async fn go_live(
+        self,
+        tracks: Tracks,
+        form: Form,
+        plane: impl DataPlane,
+    ) -> Result<Publisher, Refused> {
+        self.attach(plane).await?;
+        let publish = Publish {
+            stream: self.request.stream.clone(),
+            tracks,
+            form,
+            protocol: self.request.protocol,
+            peer: self.request.peer,
+            subscriber: self.request.credentials.subscriber.clone(),
+            session: self.session.clone(),
+            replaces: self.permit.replaces,
+        };
+        let lease = self.links.publish.send(publish).await.map_err(|_| Refused::Unavailable)??;
+        self.still_granted()?;
+        Ok(Publisher { frames: lease.frames, packets: lease.packets, link: self.link(lease.place) })
+    }
+
+    /// Joins a live stream's audience. `plane` gets orders from now on.
+    pub async fn play(self, plane: impl DataPlane) -> Result<Player, Refused> {
+        self.attach(plane).await?;
+        let play = Play {
+            stream: self.request.stream.clone(),
+            protocol: self.request.protocol,
+            session: self.session.clone(),
+        };
+        let lease = self.links.play.send(play).await.map_err(|_| Refused::Unavailable)??;
+        self.still_granted()?;
+        Ok(Player { live: lease.live, link: self.link(lease.place) })
+    }
+
+    async fn attach(&self, plane: impl DataPlane) -> Result<(), Refused> {
+        let attached = self.guard.0.send(Attach(Box::new(plane))).await;
+        attached.map_err(|_| Refused::Unavailable)?.map_err(|_| Refused::Denied(Denied::Blocked))
+    }
+
+    /// A block between `ask` and now found no data plane to order. It set the
+    /// standing first, so it is seen here.
+    fn still_granted(&self) -> Result<(), Refused> {
+        if self.permit.standing.is_granted() { Ok(()) } else { Err(Denied::Blocked.into()) }
+    }
+
+    fn link(self, place: Place) -> Link {
+        Link {
+            id: self.session.id,
+            stream: self.request.stream,
+            subscriber: self.request.credentials.subscriber,
+            standing: self.permit.standing.clone(),
+            traffic: self.session.traffic,
+            _place: place,
+            _permit: self.permit,
+            _guard: self.guard,
+        }
+    }
+}
+
+/// A live publisher. Dropping it ends the stream.
+#[derive(Debug)]
+pub struct Publisher {
+    /// Writes frames. Writing after the stream was silenced does nothing.
+    pub frames: BusWriter,
+    /// Writes packets, if it said that it brings some.
+    pub packets: Option<PacketWriter>,
+    /// Its session.
+    pub link: Link,
+}
+
+/// A player. Dropping it leaves the audience.
+#[derive(Debug)]
+pub struct Player {
+    /// The stream as it is live now; `None` while nobody publishes it. The player
+    /// stays, and continues when a publisher returns.
+    pub live: watch::Receiver<Option<Arc<Live>>>,
+    /// Its session.
+    pub link: Link,
+}
+
+/// A session's hold on the control plane.
+#[derive(Debug)]
+pub struct Link {
+    /// Which session.
+    pub id: SessionId,
+    /// On which stream.
+    pub stream: StreamKey,
+    /// Whose, if he said so.
+    pub subscriber: Option<SubscriberId>,
+    /// What holds now. Read it before each burst: a block sets it before it
+    /// orders anything.
+    pub standing: Arc<StandingCell>,
+    /// Its counters.
+    pub traffic: Arc<Traffic>,
+    // Given back in this order: the place, so that the stream is free; the
+    // permit; the actor.
+    _place: Place,
+    _permit: Permit,
+    _guard: Guard,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Admission")
+    }
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Links")
+    }
+}
