@@ -1,5 +1,7 @@
 //! Where raw records live. A backend sees opaque keys and values only.
 
+use crate::batch::Pair;
+
 mod disk;
 mod memory;
 
@@ -24,7 +26,7 @@ pub(crate) enum BackendError {
 /// Raw records with ordered keys.
 pub(crate) trait Backend: Send + Sync + 'static {
     /// All records whose key begins with `prefix`, ordered by key.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BackendError>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError>;
     /// Applies all changes or none; on disk only after [`Backend::sync`].
     fn apply(&self, changes: Vec<RawChange>) -> Result<(), BackendError>;
     /// Returns when all that was applied survives a loss of power.

@@ -70,6 +70,9 @@ impl Table {
     }
 }
 
+/// A record's key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// One change of one record.
 #[derive(Clone)]
 pub(crate) struct Change {

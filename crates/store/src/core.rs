@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::backend::{Backend, RawChange};
-use crate::batch::Batch;
+use crate::backend::{Backend, BackendError, RawChange};
+use crate::batch::{Batch, Change};
 use crate::seal::{NoNonce, Sealer};
 use crate::store::StoreError;
 
@@ -20,9 +20,10 @@ impl Core {
         Self { backend, sealer, healthy }
     }
 
-    /// Writes the batches in order and syncs once; one answer each. A batch
-    /// that cannot be sealed fails alone. A disk that fails, fails them all:
-    /// which of them the disk holds, nobody knows.
+    /// Writes the batches in order and syncs once; one answer each. They go to
+    /// the backend as one change of state, because sled writes its log twice for
+    /// every batch it is given. A batch that cannot be sealed fails alone. A
+    /// disk that fails, fails them all: whether it holds them, nobody knows.
     pub(crate) fn write(&mut self, group: Vec<Batch>) -> Vec<Result<(), StoreError>> {
         let count = group.len();
         if !self.healthy.load(Ordering::SeqCst) {
@@ -30,7 +31,7 @@ impl Core {
         }
         let sealed: Vec<_> = group.into_iter().map(|batch| self.seal(batch)).collect();
         let answers = sealed.iter().map(|s| s.as_ref().map(|_| ()).map_err(|_| StoreError::Failed)).collect();
-        match self.apply_all(sealed.into_iter().flatten()) {
+        match self.apply(sealed.into_iter().flatten().flatten().collect()) {
             Ok(()) => answers,
             Err(cause) => {
                 self.healthy.store(false, Ordering::SeqCst);
@@ -41,18 +42,15 @@ impl Core {
     }
 
     fn seal(&self, batch: Batch) -> Result<Vec<RawChange>, NoNonce> {
-        let raw = |change: crate::batch::Change| {
+        let raw = |change: Change| {
             let value = change.value.map(|v| self.sealer.close(change.table, &change.key, v)).transpose()?;
             Ok((change.table.raw_key(&change.key), value))
         };
         batch.changes.into_iter().map(raw).collect()
     }
 
-    fn apply_all(
-        &self,
-        batches: impl Iterator<Item = Vec<RawChange>>,
-    ) -> Result<(), crate::backend::BackendError> {
-        for changes in batches.filter(|changes| !changes.is_empty()) {
+    fn apply(&self, changes: Vec<RawChange>) -> Result<(), BackendError> {
+        if !changes.is_empty() {
             self.backend.apply(changes)?;
         }
         self.backend.sync()

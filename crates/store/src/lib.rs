@@ -27,8 +27,8 @@ mod store;
 mod writer;
 
 pub use backend::Fault;
-pub use batch::{Batch, MAX_KEY, MAX_VALUE, Sealing, Table};
+pub use batch::{Batch, MAX_KEY, MAX_VALUE, Pair, Sealing, Table};
 pub use boot::OpenError;
 pub use key::KeyError;
 pub use schema::{MigrateError, Record, Schema};
-pub use store::{Pair, ScanError, Store, StoreError};
+pub use store::{ScanError, Store, StoreError};

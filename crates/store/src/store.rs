@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backend::{Backend, Fault, Memory};
-use crate::batch::{Batch, Table};
+use crate::batch::{Batch, Pair, Table};
 use crate::boot::{self, OpenError, Opened};
 use crate::core::Core;
 use crate::key::SealKey;
@@ -51,9 +51,6 @@ pub enum ScanError {
         source: std::io::Error,
     },
 }
-
-/// A record's key and its value, unsealed.
-pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// A handle; clones share one store. The last one to go waits until what is
 /// queued is written.

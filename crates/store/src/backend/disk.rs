@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{Backend, BackendError, RawChange};
+use crate::batch::Pair;
 use crate::boot::OpenError;
 
 /// Sled's page cache in bytes. Owners hold what is hot themselves and read a
@@ -69,7 +70,7 @@ pub(crate) fn sync_path(path: &Path) -> Result<(), OpenError> {
 }
 
 impl Backend for Disk {
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BackendError> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError> {
         let pairs = self.tree.scan_prefix(prefix);
         pairs
             .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(Into::into))

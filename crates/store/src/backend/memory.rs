@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, BackendError, RawChange};
+use crate::batch::Pair;
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -28,7 +29,7 @@ impl Memory {
 }
 
 impl Backend for Memory {
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BackendError> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError> {
         let records = self.records();
         let from_prefix = records.range(prefix.to_vec()..);
         let with_prefix = from_prefix.take_while(|(key, _)| key.starts_with(prefix));
