@@ -1,0 +1,216 @@
+//! The registry's shell.
+//!
+//! Started by `server` on the system arbiter; lives as long as the process.
+//! Media bypasses it: publishers and players meet in the rings that it hands
+//! out. It never awaits the network in a handler; disk and fences are awaited in
+//! response futures that leave the mailbox free.
+
+use actix::prelude::*;
+use contract::auth::NotStored;
+use contract::registry::{
+    CreateStream, CreateStreamError, End, GetStream, ListStreams, Place, Play, PlayLease, PlayRefused,
+    Publish, PublishLease, PublishRefused, RemoveStream, Removed, Silence, StopStream, StreamPage,
+    StreamRecord, StreamView, UpdateStream,
+};
+use contract::session::{Close, CloseReason, Fenced, Hush};
+use contract::{Clock, SettingsView, StreamKey};
+use futures_util::future::join_all;
+use store::{Batch, Store};
+
+use crate::record::{self, STREAMS};
+use crate::state::State;
+
+/// Why the registry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store cannot be read.
+    #[error("cannot read the stream records: {0}")]
+    Scan(#[from] store::ScanError),
+    /// A record is not what this version wrote.
+    #[error("a stream record is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+}
+
+/// Owner of the stream records and the live table.
+pub struct Registry {
+    state: State,
+    store: Store,
+    settings: SettingsView,
+    clock: Clock,
+}
+
+impl Registry {
+    /// Reads the records; nobody is live yet.
+    pub fn load(store: Store, settings: SettingsView, clock: Clock) -> Result<Self, LoadError> {
+        let rows = store.scan(STREAMS)?;
+        let records: Vec<StreamRecord> =
+            rows.iter().map(|(_, value)| serde_json::from_slice(value)).collect::<Result<_, _>>()?;
+        Ok(Self { state: State::load(records), store, settings, clock })
+    }
+
+    /// Writes, and puts the old record back if that fails.
+    fn commit<T: 'static>(
+        &self,
+        key: StreamKey,
+        before: Option<StreamRecord>,
+        batch: Result<Batch, serde_json::Error>,
+        reply: T,
+    ) -> ResponseActFuture<Self, Result<T, NotStored>> {
+        let written = batch.map(|batch| self.store.commit(batch));
+        let written = async move {
+            match written {
+                Ok(commit) => {
+                    commit.await.map_err(|error| tracing::error!(%error, "stream record not written"))
+                }
+                Err(error) => Err(tracing::error!(%error, "stream record not written")),
+            }
+        };
+        Box::pin(written.into_actor(self).map(move |written, this, _| match written {
+            Ok(()) => Ok(reply),
+            Err(()) => {
+                this.state.restore(&key, before);
+                Err(NotStored)
+            }
+        }))
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+}
+
+impl Handler<Publish> for Registry {
+    type Result = Result<PublishLease, PublishRefused>;
+
+    fn handle(&mut self, msg: Publish, ctx: &mut Self::Context) -> Self::Result {
+        let settings = self.settings.app(&msg.stream.app).ok_or(PublishRefused::Unavailable)?;
+        let granted = self.state.publish(&msg, &settings, self.clock.now().wall)?;
+        if let Some(Ok(batch)) = granted.write.as_ref().map(record::put) {
+            let write = self.store.commit(batch);
+            ctx.spawn(
+                async move {
+                    if let Err(error) = write.await {
+                        tracing::error!(%error, "stream record not written");
+                    }
+                }
+                .into_actor(self),
+            );
+        }
+        tracing::info!(stream = %msg.stream, session = %msg.session.id, protocol = msg.protocol.as_str(), "stream is live");
+        let place = Place::new(msg.stream, msg.session.id, ctx.address().recipient());
+        Ok(PublishLease { frames: granted.frames, packets: granted.packets, place })
+    }
+}
+
+impl Handler<Play> for Registry {
+    type Result = Result<PlayLease, PlayRefused>;
+
+    fn handle(&mut self, msg: Play, ctx: &mut Self::Context) -> Self::Result {
+        let settings = self.settings.app(&msg.stream.app).ok_or(PlayRefused::Unavailable)?;
+        let live = self.state.play(&msg, &settings)?;
+        let place = Place::new(msg.stream, msg.session.id, ctx.address().recipient());
+        Ok(PlayLease { live, place })
+    }
+}
+
+impl Handler<End> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, msg: End, _: &mut Self::Context) {
+        self.state.end(&msg.stream, msg.session);
+    }
+}
+
+impl Handler<Silence> for Registry {
+    type Result = ResponseFuture<Fenced>;
+
+    fn handle(&mut self, msg: Silence, _: &mut Self::Context) -> Self::Result {
+        let players = self.state.silence(&msg.stream, msg.session);
+        Box::pin(async move {
+            // A player whose session is gone has nothing left to send.
+            join_all(players.iter().map(|player| player.hush.send(Hush))).await;
+            Fenced::Confirmed
+        })
+    }
+}
+
+impl Handler<GetStream> for Registry {
+    type Result = Option<StreamView>;
+
+    fn handle(&mut self, msg: GetStream, _: &mut Self::Context) -> Self::Result {
+        self.state.get(&msg.stream)
+    }
+}
+
+impl Handler<ListStreams> for Registry {
+    type Result = StreamPage;
+
+    fn handle(&mut self, msg: ListStreams, _: &mut Self::Context) -> Self::Result {
+        self.state.list(&msg)
+    }
+}
+
+impl Handler<CreateStream> for Registry {
+    type Result = ResponseActFuture<Self, Result<StreamView, CreateStreamError>>;
+
+    fn handle(&mut self, msg: CreateStream, _: &mut Self::Context) -> Self::Result {
+        let key = msg.record.key.clone();
+        let batch = record::put(&msg.record);
+        match self.state.create(msg.record) {
+            Err(error) => Box::pin(actix::fut::ready(Err(error))),
+            Ok(view) => {
+                let written = self.commit(key, None, batch, view);
+                Box::pin(written.map(|done, _, _| done.map_err(CreateStreamError::from)))
+            }
+        }
+    }
+}
+
+impl Handler<UpdateStream> for Registry {
+    type Result = ResponseActFuture<Self, Result<bool, NotStored>>;
+
+    fn handle(&mut self, msg: UpdateStream, _: &mut Self::Context) -> Self::Result {
+        let key = msg.record.key.clone();
+        let before = self.state.record(&key);
+        if !self.state.update(msg.record) {
+            return Box::pin(actix::fut::ready(Ok(false)));
+        }
+        let batch = self.state.record(&key).as_ref().map_or_else(|| Ok(Batch::new()), record::put);
+        self.commit(key, before, batch, true)
+    }
+}
+
+impl Handler<RemoveStream> for Registry {
+    type Result = ResponseActFuture<Self, Result<Removed, NotStored>>;
+
+    fn handle(&mut self, msg: RemoveStream, _: &mut Self::Context) -> Self::Result {
+        let before = self.state.record(&msg.stream);
+        if let Some(publisher) = self.state.publisher(&msg.stream) {
+            publisher.close.do_send(Close { reason: CloseReason::Stopped });
+        }
+        let removed = self.state.remove(&msg.stream);
+        if before.is_none() {
+            return Box::pin(actix::fut::ready(Ok(removed)));
+        }
+        let batch = record::delete(&msg.stream);
+        self.commit(msg.stream, before, Ok(batch), removed)
+    }
+}
+
+impl Handler<StopStream> for Registry {
+    type Result = bool;
+
+    fn handle(&mut self, msg: StopStream, _: &mut Self::Context) -> Self::Result {
+        let publisher = self.state.publisher(&msg.stream);
+        if let Some(publisher) = &publisher {
+            publisher.close.do_send(Close { reason: CloseReason::Stopped });
+        }
+        publisher.is_some()
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state.fmt(f)
+    }
+}

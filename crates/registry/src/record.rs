@@ -1,0 +1,27 @@
+//! Stream records on disk.
+
+use contract::StreamKey;
+use contract::registry::StreamRecord;
+use store::{Batch, Sealing, Table};
+
+/// Records by application and stream.
+pub(crate) const STREAMS: Table = Table::new("streams", Sealing::Open);
+
+/// Application and id, apart by a byte that neither can contain.
+fn key(stream: &StreamKey) -> Vec<u8> {
+    [stream.app.as_str().as_bytes(), b"\0", stream.id.as_str().as_bytes()].concat()
+}
+
+/// The write that makes a record durable.
+pub(crate) fn put(record: &StreamRecord) -> Result<Batch, serde_json::Error> {
+    let mut batch = Batch::new();
+    batch.put(STREAMS, &key(&record.key), &serde_json::to_vec(record)?);
+    Ok(batch)
+}
+
+/// The write that makes a removal durable.
+pub(crate) fn delete(stream: &StreamKey) -> Batch {
+    let mut batch = Batch::new();
+    batch.delete(STREAMS, &key(stream));
+    batch
+}

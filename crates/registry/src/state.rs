@@ -1,0 +1,342 @@
+//! The two tables, pure: a message and the time in, a reply and effects out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::registry::{
+    CreateStreamError, Form, ListStreams, Live, LiveView, Order, Play, PlayRefused, PlayerCounts, Publish,
+    PublishRefused, Removed, StreamPage, StreamRecord, StreamSort, StreamView,
+};
+use contract::session::SessionRef;
+use contract::{AppName, AppSettings, Protocol, SessionId, StreamKey, SubscriberId, WallMs};
+use media::{BusWriter, PacketWriter};
+use tokio::sync::watch;
+
+/// Who publishes a stream.
+#[derive(Debug)]
+struct Publisher {
+    session: SessionRef,
+    protocol: Protocol,
+    subscriber: Option<SubscriberId>,
+    peer: IpAddr,
+    since: WallMs,
+    live: Arc<Live>,
+}
+
+#[derive(Debug)]
+struct Row {
+    record: Option<StreamRecord>,
+    publisher: Option<Publisher>,
+    players: BTreeMap<SessionId, (Protocol, SessionRef)>,
+    /// What players follow; says the same as `publisher`.
+    live: watch::Sender<Option<Arc<Live>>>,
+}
+
+impl Row {
+    fn new() -> Self {
+        Self { record: None, publisher: None, players: BTreeMap::new(), live: watch::Sender::new(None) }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.record.is_none() && self.publisher.is_none() && self.players.is_empty()
+    }
+
+    fn set_publisher(&mut self, publisher: Option<Publisher>) {
+        self.live.send_replace(publisher.as_ref().map(|p| p.live.clone()));
+        self.publisher = publisher;
+    }
+
+    fn counts(&self) -> PlayerCounts {
+        let count = |of: fn(Protocol) -> bool| self.players.values().filter(|(p, _)| of(*p)).count();
+        PlayerCounts {
+            rtmp: count(|p| p == Protocol::Rtmp),
+            hls: count(|p| p == Protocol::Hls),
+            webrtc: count(Protocol::is_webrtc),
+        }
+    }
+
+    fn view(&self, key: &StreamKey) -> StreamView {
+        let live = self.publisher.as_ref().map(|p| LiveView {
+            protocol: p.protocol,
+            subscriber: p.subscriber.clone(),
+            peer: p.peer,
+            since: p.since,
+            tracks: p.live.frames.tracks(),
+            received_bytes: p.session.traffic.received_bytes(),
+        });
+        let since = live.as_ref().map_or_else(WallMs::default, |l| l.since);
+        StreamView {
+            record: self.record.clone().unwrap_or_else(|| StreamRecord::new(key.clone(), since)),
+            registered: self.record.is_some(),
+            live,
+            players: self.counts(),
+        }
+    }
+}
+
+/// All rows.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    rows: HashMap<StreamKey, Row>,
+    generations: u64,
+}
+
+/// A publisher's place was given.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) frames: BusWriter,
+    pub(crate) packets: Option<PacketWriter>,
+    /// The record to write, when this is a registered stream's first publish.
+    pub(crate) write: Option<StreamRecord>,
+}
+
+impl State {
+    /// What was on disk.
+    pub(crate) fn load(records: impl IntoIterator<Item = StreamRecord>) -> Self {
+        let mut state = Self::default();
+        for record in records {
+            let row = state.row(&record.key);
+            row.record = Some(record);
+        }
+        state
+    }
+
+    fn row(&mut self, key: &StreamKey) -> &mut Row {
+        self.rows.entry(key.clone()).or_insert_with(Row::new)
+    }
+
+    fn forget_idle(&mut self, key: &StreamKey) {
+        if self.rows.get(key).is_some_and(Row::is_idle) {
+            self.rows.remove(key);
+        }
+    }
+
+    /// Gives a publisher the stream's one place, or takes it over for him.
+    pub(crate) fn publish(
+        &mut self,
+        ask: &Publish,
+        settings: &AppSettings,
+        now: WallMs,
+    ) -> Result<Granted, PublishRefused> {
+        let taken_over = self.may_publish(ask, now)?;
+        let live = self.live_count(&ask.stream.app);
+        if !taken_over && settings.streams.live_limit.is_some_and(|limit| live as u64 >= limit) {
+            return Err(PublishRefused::Limit);
+        }
+        self.generations += 1;
+        let frames = media::bus(ask.tracks.clone());
+        let packets = (ask.form == Form::FramesAndPackets).then(|| media::packet_ring(ask.tracks.clone()));
+        let live = Live {
+            generation: self.generations,
+            protocol: ask.protocol,
+            frames: frames.ring(),
+            packets: packets.as_ref().map(PacketWriter::ring),
+        };
+        let row = self.row(&ask.stream);
+        row.set_publisher(Some(Publisher {
+            session: ask.session.clone(),
+            protocol: ask.protocol,
+            subscriber: ask.subscriber.clone(),
+            peer: ask.peer,
+            since: now,
+            live: Arc::new(live),
+        }));
+        let first = row.record.as_mut().filter(|record| !record.finished).map(|record| {
+            record.finished = true;
+            record.clone()
+        });
+        Ok(Granted { frames, packets, write: first })
+    }
+
+    /// Whether the publisher takes another's place; or why he may not publish.
+    fn may_publish(&self, ask: &Publish, now: WallMs) -> Result<bool, PublishRefused> {
+        let Some(row) = self.rows.get(&ask.stream) else { return Ok(false) };
+        if row.record.as_ref().is_some_and(|record| !within_dates(record, now)) {
+            return Err(PublishRefused::Dates);
+        }
+        match &row.publisher {
+            Some(current) if ask.replaces != Some(current.session.id) => {
+                Err(PublishRefused::AlreadyPublishing)
+            }
+            current => Ok(current.is_some()),
+        }
+    }
+
+    fn live_count(&self, app: &AppName) -> usize {
+        self.rows.iter().filter(|(key, row)| key.app == *app && row.publisher.is_some()).count()
+    }
+
+    /// Adds a player to a live stream.
+    pub(crate) fn play(
+        &mut self,
+        ask: &Play,
+        settings: &AppSettings,
+    ) -> Result<watch::Receiver<Option<Arc<Live>>>, PlayRefused> {
+        let row = self.rows.get_mut(&ask.stream).filter(|row| row.publisher.is_some());
+        let row = row.ok_or(PlayRefused::NotLive)?;
+        if over_limit(row, ask.protocol, settings) {
+            return Err(PlayRefused::Limit);
+        }
+        row.players.insert(ask.session.id, (ask.protocol, ask.session.clone()));
+        Ok(row.live.subscribe())
+    }
+
+    /// A session gives its place back, whichever it was.
+    pub(crate) fn end(&mut self, key: &StreamKey, session: SessionId) {
+        let Some(row) = self.rows.get_mut(key) else { return };
+        row.players.remove(&session);
+        if row.publisher.as_ref().is_some_and(|p| p.session.id == session) {
+            row.set_publisher(None);
+        }
+        self.forget_idle(key);
+    }
+
+    /// Ends a revoked publisher's stream: rings empty at once; the players that
+    /// are to be hushed are returned.
+    pub(crate) fn silence(&mut self, key: &StreamKey, session: SessionId) -> Vec<SessionRef> {
+        let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
+        let Some(publisher) = row.publisher.take_if(|p| p.session.id == session) else { return Vec::new() };
+        publisher.live.frames.silence();
+        if let Some(packets) = &publisher.live.packets {
+            packets.silence();
+        }
+        row.set_publisher(None);
+        let players = row.players.values().map(|(_, session)| session.clone()).collect();
+        self.forget_idle(key);
+        players
+    }
+
+    /// The publisher's session, if there is one.
+    pub(crate) fn publisher(&self, key: &StreamKey) -> Option<SessionRef> {
+        Some(self.rows.get(key)?.publisher.as_ref()?.session.clone())
+    }
+
+    /// One stream.
+    pub(crate) fn get(&self, key: &StreamKey) -> Option<StreamView> {
+        self.rows
+            .get(key)
+            .filter(|row| row.record.is_some() || row.publisher.is_some())
+            .map(|row| row.view(key))
+    }
+
+    /// Some streams.
+    pub(crate) fn list(&self, ask: &ListStreams) -> StreamPage {
+        let needle = ask.search.as_deref().unwrap_or_default().to_lowercase();
+        let mut views: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(key, row)| key.app == ask.app && (row.record.is_some() || row.publisher.is_some()))
+            .filter(|(key, row)| matches(key, row, &needle))
+            .map(|(key, row)| row.view(key))
+            .collect();
+        sort(&mut views, ask.sort);
+        StreamPage {
+            matching: views.len(),
+            live: self.live_count(&ask.app),
+            streams: views.into_iter().skip(ask.offset).take(ask.size).collect(),
+        }
+    }
+
+    /// Whether the id is free for a new record. A stream that is live without a
+    /// record may be registered.
+    pub(crate) fn create(&mut self, record: StreamRecord) -> Result<StreamView, CreateStreamError> {
+        let key = record.key.clone();
+        let row = self.row(&key);
+        if row.record.is_some() {
+            return Err(CreateStreamError::Taken);
+        }
+        row.record = Some(record);
+        Ok(row.view(&key))
+    }
+
+    /// Replaces a record; false when there is none.
+    pub(crate) fn update(&mut self, record: StreamRecord) -> bool {
+        let Some(slot) = self.rows.get_mut(&record.key).and_then(|row| row.record.as_mut()) else {
+            return false;
+        };
+        *slot = StreamRecord { finished: slot.finished, ..record };
+        true
+    }
+
+    /// Puts back what was there before a write that failed.
+    pub(crate) fn restore(&mut self, key: &StreamKey, record: Option<StreamRecord>) {
+        self.row(key).record = record;
+        self.forget_idle(key);
+    }
+
+    /// The record as it is.
+    pub(crate) fn record(&self, key: &StreamKey) -> Option<StreamRecord> {
+        self.rows.get(key)?.record.clone()
+    }
+
+    /// Takes a record out.
+    pub(crate) fn remove(&mut self, key: &StreamKey) -> Removed {
+        let Some(row) = self.rows.get_mut(key) else { return Removed::Nothing };
+        let (record, live) = (row.record.take(), row.publisher.is_some());
+        self.forget_idle(key);
+        match (record, live) {
+            (_, true) => Removed::Live,
+            (Some(_), false) => Removed::Record,
+            (None, false) => Removed::Nothing,
+        }
+    }
+}
+
+/// Planned dates in Unix seconds count only together; the expiry counts from
+/// creation in milliseconds (C§3.1).
+fn within_dates(record: &StreamRecord, now: WallMs) -> bool {
+    let seconds = now.0 / 1000;
+    let planned = record.planned_start != 0 && record.planned_end != 0;
+    let in_plan = !planned || (record.planned_start..=record.planned_end).contains(&seconds);
+    let in_life =
+        record.expires_after == 0 || now <= record.created.after(Duration::from_millis(record.expires_after));
+    in_plan && in_life
+}
+
+fn over_limit(row: &Row, protocol: Protocol, settings: &AppSettings) -> bool {
+    let of_record = |get: fn(&StreamRecord) -> i64| {
+        row.record.as_ref().and_then(|record| u64::try_from(get(record)).ok())
+    };
+    let (count, limits) = match protocol {
+        p if p.is_webrtc() => {
+            (row.counts().webrtc, [of_record(|r| r.webrtc_limit), settings.streams.webrtc_player_limit])
+        }
+        Protocol::Hls => (row.counts().hls, [of_record(|r| r.hls_limit), None]),
+        _ => return false,
+    };
+    limits.into_iter().flatten().any(|limit| count as u64 >= limit)
+}
+
+fn matches(key: &StreamKey, row: &Row, needle: &str) -> bool {
+    let name = row.record.as_ref().and_then(|record| record.name.as_deref()).unwrap_or_default();
+    needle.is_empty()
+        || key.id.as_str().to_lowercase().contains(needle)
+        || name.to_lowercase().contains(needle)
+}
+
+fn sort(views: &mut [StreamView], by: StreamSort) {
+    views.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+    let order = match by {
+        StreamSort::Id => return,
+        StreamSort::Name(order) => {
+            views.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+            order
+        }
+        StreamSort::Created(order) => {
+            views.sort_by_key(|view| view.record.created);
+            order
+        }
+        StreamSort::State(order) => {
+            views.sort_by_key(|view| (view.live.is_none(), view.record.finished));
+            order
+        }
+    };
+    if order == Order::Descending {
+        views.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use actix::prelude::*;
+use contract::session::{Close, Fenced, Hush, SetStanding};
+use contract::{AppName, StreamId};
+use media::{EndReason, Event, Frame, MediaTime, TrackKind, Tracks};
+
+use super::*;
+
+/// A session that only needs to exist.
+struct Idle;
+impl Actor for Idle {
+    type Context = Context<Self>;
+}
+impl Handler<SetStanding> for Idle {
+    type Result = Fenced;
+    fn handle(&mut self, _: SetStanding, _: &mut Self::Context) -> Fenced {
+        Fenced::Confirmed
+    }
+}
+impl Handler<Hush> for Idle {
+    type Result = Fenced;
+    fn handle(&mut self, _: Hush, _: &mut Self::Context) -> Fenced {
+        Fenced::Confirmed
+    }
+}
+impl Handler<Close> for Idle {
+    type Result = ();
+    fn handle(&mut self, _: Close, _: &mut Self::Context) {}
+}
+
+fn session() -> SessionRef {
+    let addr = Idle.start();
+    SessionRef {
+        id: SessionId::new(),
+        standing: addr.clone().recipient(),
+        hush: addr.clone().recipient(),
+        close: addr.recipient(),
+        traffic: Arc::default(),
+    }
+}
+
+fn key(id: &str) -> StreamKey {
+    StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse(id).unwrap() }
+}
+
+fn publish(id: &str, replaces: Option<SessionId>) -> Publish {
+    Publish {
+        stream: key(id),
+        tracks: Tracks::default(),
+        form: Form::Frames,
+        protocol: Protocol::Rtmp,
+        peer: IpAddr::from([127, 0, 0, 1]),
+        subscriber: None,
+        session: session(),
+        replaces,
+    }
+}
+
+fn play(id: &str, protocol: Protocol) -> Play {
+    Play { stream: key(id), protocol, session: session() }
+}
+
+fn sound(n: i64) -> Frame {
+    let at = MediaTime::from_millis(n);
+    Frame { track: TrackKind::Audio, pts: at, dts: at, keyframe: true, data: bytes::Bytes::from_static(b"x") }
+}
+
+const NOW: WallMs = WallMs(1_700_000_000_000);
+
+#[actix_rt::test]
+async fn one_publisher_at_a_time_and_the_place_is_free_after_him() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let first = publish("cam", None);
+    state.publish(&first, &settings, NOW).unwrap();
+    let second = publish("cam", None);
+    assert_eq!(state.publish(&second, &settings, NOW).unwrap_err(), PublishRefused::AlreadyPublishing);
+    state.end(&key("cam"), first.session.id);
+    state.publish(&second, &settings, NOW).unwrap();
+    assert!(state.get(&key("cam")).unwrap().live.is_some());
+}
+
+#[actix_rt::test]
+async fn a_take_over_keeps_the_players_and_the_late_end_of_the_old_session_harms_nobody() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let first = publish("cam", None);
+    state.publish(&first, &settings, NOW).unwrap();
+    let mut live = state.play(&play("cam", Protocol::Rtmp), &settings).unwrap();
+    let generation = live.borrow_and_update().as_ref().unwrap().generation;
+    let second = publish("cam", Some(first.session.id));
+    state.publish(&second, &settings, NOW).unwrap();
+    state.end(&key("cam"), first.session.id);
+    let now = live.borrow_and_update().as_ref().map(|l| l.generation);
+    assert!(now.is_some_and(|now| now > generation), "{now:?}");
+}
+
+#[actix_rt::test]
+async fn a_silenced_stream_is_empty_for_everyone_and_its_players_stay_for_the_next_publisher() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let ask = publish("cam", None);
+    let mut granted = state.publish(&ask, &settings, NOW).unwrap();
+    let player = play("cam", Protocol::Whep);
+    let live = state.play(&player, &settings).unwrap();
+    let mut reader = live.borrow().as_ref().unwrap().frames.reader();
+    granted.frames.push(sound(1));
+    let hushed = state.silence(&key("cam"), ask.session.id);
+    assert_eq!(hushed.iter().map(|s| s.id).collect::<Vec<_>>(), [player.session.id]);
+    granted.frames.push(sound(2));
+    assert!(live.borrow().is_none());
+    while let Some(event) = reader.try_next() {
+        match event {
+            Event::Item(_) => panic!("a frame after silence"),
+            Event::Ended(reason) => {
+                assert_eq!(reason, EndReason::Silenced);
+                break;
+            }
+            Event::Tracks(_) | Event::Gap(_) => {}
+        }
+    }
+    state.publish(&publish("cam", None), &settings, NOW).unwrap();
+    assert!(live.borrow().is_some());
+    assert_eq!(state.get(&key("cam")).unwrap().players.webrtc, 1);
+}
+
+#[actix_rt::test]
+async fn silence_of_another_session_does_nothing() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    state.publish(&publish("cam", None), &settings, NOW).unwrap();
+    assert!(state.silence(&key("cam"), SessionId::new()).is_empty());
+    assert!(state.get(&key("cam")).unwrap().live.is_some());
+}
+
+#[actix_rt::test]
+async fn nobody_plays_a_stream_that_is_not_live_and_limits_hold() {
+    let (mut state, mut settings) = (State::default(), AppSettings::default());
+    assert_eq!(state.play(&play("cam", Protocol::Rtmp), &settings).unwrap_err(), PlayRefused::NotLive);
+    settings.streams.webrtc_player_limit = Some(1);
+    settings.streams.live_limit = Some(1);
+    state.publish(&publish("cam", None), &settings, NOW).unwrap();
+    assert_eq!(state.publish(&publish("b", None), &settings, NOW).unwrap_err(), PublishRefused::Limit);
+    state.play(&play("cam", Protocol::Webrtc), &settings).unwrap();
+    assert_eq!(state.play(&play("cam", Protocol::Whep), &settings).unwrap_err(), PlayRefused::Limit);
+    state.play(&play("cam", Protocol::Rtmp), &settings).unwrap();
+}
+
+#[actix_rt::test]
+async fn a_record_outlives_its_publisher_and_an_unregistered_stream_does_not() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    state.create(StreamRecord::new(key("kept"), NOW)).unwrap();
+    for id in ["kept", "gone"] {
+        let ask = publish(id, None);
+        let granted = state.publish(&ask, &settings, NOW).unwrap();
+        assert_eq!(granted.write.is_some(), id == "kept");
+        assert_eq!(state.get(&key(id)).unwrap().registered, id == "kept");
+        state.end(&key(id), ask.session.id);
+    }
+    assert!(state.get(&key("kept")).is_some_and(|view| view.record.finished && view.live.is_none()));
+    assert!(state.get(&key("gone")).is_none());
+    assert!(state.rows.len() == 1);
+}
+
+#[actix_rt::test]
+async fn publishing_is_refused_outside_the_planned_dates() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let mut record = StreamRecord::new(key("cam"), NOW);
+    record.planned_start = NOW.0 / 1000 + 10;
+    record.planned_end = NOW.0 / 1000 + 20;
+    state.create(record).unwrap();
+    let at = |seconds: u64| WallMs(NOW.0 + seconds * 1000);
+    for (now, allowed) in [(at(9), false), (at(10), true), (at(20), true), (at(21), false)] {
+        let ask = publish("cam", None);
+        assert_eq!(state.publish(&ask, &settings, now).is_ok(), allowed);
+        state.end(&key("cam"), ask.session.id);
+    }
+}
+
+#[actix_rt::test]
+async fn lists_search_sort_and_page() {
+    let mut state = State::default();
+    for (id, name, created) in [("a1", "Zoo", 3), ("b2", "Attic", 1), ("c3", "Zoom", 2)] {
+        let mut record = StreamRecord::new(key(id), WallMs(created));
+        record.name = Some(name.to_owned());
+        state.create(record).unwrap();
+    }
+    let list = |search: &str, sort, offset, size| {
+        let page = state.list(&ListStreams {
+            app: AppName::parse("live").unwrap(),
+            search: Some(search.to_owned()),
+            sort,
+            offset,
+            size,
+        });
+        let ids: Vec<_> = page.streams.iter().map(|s| s.record.key.id.to_string()).collect();
+        (ids.join(" "), page.matching)
+    };
+    assert_eq!(list("zoo", StreamSort::Id, 0, 10), ("a1 c3".to_owned(), 2));
+    assert_eq!(list("", StreamSort::Name(Order::Ascending), 0, 2), ("b2 a1".to_owned(), 3));
+    assert_eq!(list("", StreamSort::Created(Order::Descending), 1, 10), ("c3 b2".to_owned(), 3));
+}
