@@ -58,16 +58,15 @@ impl Registry {
     ) -> ResponseActFuture<Self, Result<T, NotStored>> {
         let written = batch.map(|batch| self.store.commit(batch));
         let written = async move {
-            match written {
-                Ok(commit) => {
-                    commit.await.map_err(|error| tracing::error!(%error, "stream record not written"))
-                }
-                Err(error) => Err(tracing::error!(%error, "stream record not written")),
-            }
+            let done: Result<(), Box<dyn std::error::Error>> = match written {
+                Ok(commit) => commit.await.map_err(Into::into),
+                Err(error) => Err(error.into()),
+            };
+            done.inspect_err(|error| tracing::error!(%error, "stream record not written"))
         };
         Box::pin(written.into_actor(self).map(move |written, this, _| match written {
             Ok(()) => Ok(reply),
-            Err(()) => {
+            Err(_) => {
                 this.state.restore(&key, before);
                 Err(NotStored)
             }
