@@ -1,0 +1,162 @@
+//! Tracks and frames to RTMP messages.
+
+use bytes::{Bytes, BytesMut};
+use media::{AudioCodec, Frame, MediaTime, TrackKind, Tracks};
+
+use crate::amf0::{self, Value};
+use crate::chunk::{Head, Writer};
+use crate::flv::tag::{AAC, AVC, CODED_FRAMES, ENHANCED_SOUND, OPUS, SEQUENCE_START};
+use crate::link::{CHUNK_SIZE, kind, lane};
+
+/// The message stream that every player we know uses: the first one created.
+pub const SHARED_STREAM: u32 = 1;
+
+/// AAC, 44.1 kHz, 16 bits, stereo: FLV wants these bits for every AAC (E.4.2.1).
+const AAC_SOUND: u8 = AAC << 4 | 0x0f;
+/// Inter picture of H.264.
+const INTER: u8 = 2 << 4 | AVC;
+/// Keyframe of H.264.
+const KEY: u8 = 1 << 4 | AVC;
+
+/// How far a frame may lie from its predecessor before new tracks begin a new
+/// clock. Microseconds.
+const SAME_CLOCK: std::ops::RangeInclusive<i64> = -1_000_000..=10_000_000;
+/// Where a new clock goes on. Milliseconds.
+const SPLICE: i64 = 40;
+
+/// Writes media for one message stream, in chunks of [`CHUNK_SIZE`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MediaWriter {
+    stream: u32,
+    writer: Writer,
+}
+
+impl MediaWriter {
+    pub(crate) const fn new(stream: u32) -> Self {
+        Self { stream, writer: Writer::with_chunk_size(CHUNK_SIZE) }
+    }
+
+    /// Metadata and decoder configurations.
+    pub(crate) fn tracks(self, out: &mut BytesMut, tracks: &Tracks, timestamp: u32) {
+        self.write(out, (lane::DATA, kind::DATA), timestamp, &[], &metadata(tracks));
+        if let Some(video) = &tracks.video {
+            let prefix = [KEY, SEQUENCE_START, 0, 0, 0];
+            self.write(out, (lane::VIDEO, kind::VIDEO), timestamp, &prefix, &video.config);
+        }
+        if let Some(audio) = &tracks.audio {
+            let (prefix, len) = audio_prefix(audio.codec, SEQUENCE_START);
+            self.write(out, (lane::AUDIO, kind::AUDIO), timestamp, &prefix[..len], &audio.config);
+        }
+    }
+
+    /// One frame; `audio` is the coding of the audio track.
+    pub(crate) fn frame(self, out: &mut BytesMut, frame: &Frame, audio: AudioCodec, timestamp: u32) {
+        match frame.track {
+            TrackKind::Video => {
+                let offset = frame.pts.as_millis().saturating_sub(frame.dts.as_millis()).clamp(0, 0x7f_ffff);
+                let [_, high, mid, low] = (offset as u32).to_be_bytes();
+                let prefix = [if frame.keyframe { KEY } else { INTER }, CODED_FRAMES, high, mid, low];
+                self.write(out, (lane::VIDEO, kind::VIDEO), timestamp, &prefix, &frame.data);
+            }
+            TrackKind::Audio => {
+                let (prefix, len) = audio_prefix(audio, CODED_FRAMES);
+                self.write(out, (lane::AUDIO, kind::AUDIO), timestamp, &prefix[..len], &frame.data);
+            }
+        }
+    }
+
+    fn write(
+        self,
+        out: &mut BytesMut,
+        (chunk_stream, kind): (u8, u8),
+        timestamp: u32,
+        prefix: &[u8],
+        body: &[u8],
+    ) {
+        let head = Head { chunk_stream, kind, stream: self.stream, timestamp };
+        self.writer.write(out, &head, prefix, body);
+    }
+}
+
+/// Legacy header for AAC, Enhanced RTMP for Opus, and how much of it counts.
+fn audio_prefix(codec: AudioCodec, packet: u8) -> ([u8; 5], usize) {
+    match codec {
+        AudioCodec::Aac => ([AAC_SOUND, packet, 0, 0, 0], 2),
+        AudioCodec::Opus => ([ENHANCED_SOUND << 4 | packet, OPUS[0], OPUS[1], OPUS[2], OPUS[3]], 5),
+    }
+}
+
+/// `onMetaData` (E.5) of these tracks.
+fn metadata(tracks: &Tracks) -> Vec<u8> {
+    let mut props: Vec<(String, Value)> = Vec::new();
+    let mut set = |name: &str, value: Value| props.push((name.to_owned(), value));
+    if let Some(video) = &tracks.video {
+        set("width", f64::from(video.width).into());
+        set("height", f64::from(video.height).into());
+        set("videocodecid", f64::from(AVC).into());
+    }
+    if let Some(audio) = &tracks.audio {
+        let codec = match audio.codec {
+            AudioCodec::Aac => f64::from(AAC),
+            AudioCodec::Opus => f64::from(u32::from_be_bytes(OPUS)),
+        };
+        set("audiocodecid", codec.into());
+        set("audiosamplerate", f64::from(audio.sample_rate).into());
+        set("audiochannels", f64::from(audio.channels).into());
+        set("stereo", (audio.channels > 1).into());
+    }
+    amf0::encode(&["onMetaData".into(), Value::EcmaArray(props)])
+}
+
+/// The clock of one player: it starts at 0 and never runs backwards by more than
+/// the stream does, whatever the publisher's clock does.
+#[derive(Debug, Default)]
+pub(crate) struct PlayerClock {
+    /// Stream time that is 0 to the player.
+    origin: Option<MediaTime>,
+    last: Option<MediaTime>,
+    /// The player's time of `last`, milliseconds.
+    last_sent: i64,
+    new_tracks: bool,
+}
+
+impl PlayerClock {
+    /// The next frame may belong to another publisher.
+    pub(crate) fn new_tracks(&mut self) {
+        self.new_tracks = self.last.is_some();
+    }
+
+    /// The player's time now, for messages that are not frames.
+    pub(crate) fn now(&self) -> u32 {
+        self.last_sent as u32
+    }
+
+    /// The player's time of a frame, milliseconds modulo 2³².
+    pub(crate) fn place(&mut self, dts: MediaTime) -> u32 {
+        let jumped = self.last.is_some_and(|last| !SAME_CLOCK.contains(&(dts - last).as_micros()));
+        if std::mem::take(&mut self.new_tracks) && jumped {
+            self.origin = Some(dts - MediaTime::from_millis(self.last_sent + SPLICE));
+        }
+        let origin = *self.origin.get_or_insert(dts);
+        let time = (dts - origin).as_millis().max(0);
+        self.last = Some(dts);
+        self.last_sent = time;
+        time as u32
+    }
+}
+
+/// The messages that announce `tracks`, for any number of players: message
+/// stream [`SHARED_STREAM`], the engine's chunk size, `timestamp` in milliseconds.
+pub fn encode_tracks(tracks: &Tracks, timestamp: u32) -> Bytes {
+    let mut out = BytesMut::new();
+    MediaWriter::new(SHARED_STREAM).tracks(&mut out, tracks, timestamp);
+    out.freeze()
+}
+
+/// The message of one frame, for any number of players that share a clock; see
+/// [`encode_tracks`]. `audio` is the coding of the stream's audio track.
+pub fn encode_frame(frame: &Frame, audio: AudioCodec, timestamp: u32) -> Bytes {
+    let mut out = BytesMut::with_capacity(frame.data.len() + 64);
+    MediaWriter::new(SHARED_STREAM).frame(&mut out, frame, audio, timestamp);
+    out.freeze()
+}

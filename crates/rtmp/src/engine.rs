@@ -1,0 +1,449 @@
+//! The server's side of one connection.
+
+mod command;
+mod player;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::Bytes;
+use media::{Frame, TrackKind, Tracks};
+use thiserror::Error;
+
+use crate::amf0::{self, Value, object};
+use crate::assembler::{Assembler, Media};
+use crate::chunk::Head;
+use crate::flv::tag::CodecName;
+use crate::handshake::{HandshakeError, PACKET, Server};
+use crate::limits::{PUBLISHER_PARTIALS, STRANGER_PARTIALS};
+use crate::link::{Incoming, Link, LinkError, WINDOW, kind, lane, user};
+use crate::status::Status;
+
+use player::Player;
+
+/// RTMP as a server speaks it, for one connection: bytes in, [`Event`]s and bytes out.
+///
+/// The caller answers [`Event::Connect`], [`Event::Publish`] and [`Event::Play`],
+/// drains events and output after every call, and does not feed bytes while it
+/// cannot write: then what the engine holds is bounded (see [`crate::limits`]).
+pub struct Engine {
+    /// Until hands are shaken.
+    handshake: Option<Server>,
+    link: Link,
+    events: VecDeque<Event>,
+    connect: Connecting,
+    streams: Vec<u32>,
+    role: Option<Role>,
+    /// The message stream that the last role used, for statuses after its end.
+    last_stream: u32,
+    requests: u32,
+    dropped: u64,
+    failed: Option<EngineError>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Hands are shaken; commands may come.
+    HandshakeDone,
+    /// Answer with [`Engine::accept_connect`] or [`Engine::reject_connect`].
+    Connect(Connect),
+    /// Answer with [`Engine::accept_publish`] or [`Engine::refuse`].
+    Publish(Request),
+    /// Answer with [`Engine::accept_play`] or [`Engine::refuse`].
+    Play(Request),
+    /// The peer ended what it asked for under this id, accepted or not. The
+    /// connection stays.
+    Ended(RequestId),
+    /// The publisher's tracks, first or changed; the frames that follow are theirs.
+    Tracks(Tracks),
+    /// A frame of the publisher. The first video frame after [`Event::Tracks`] is a
+    /// keyframe.
+    Frame(Frame),
+    /// The publisher's track is coded in a way that we do not carry, and is left
+    /// out. Said once per track.
+    Unsupported {
+        /// Which.
+        track: TrackKind,
+        /// How it is coded.
+        codec: CodecName,
+    },
+    /// The answer to [`Engine::ping`], with its number.
+    Pong(u32),
+}
+
+/// A connect request. Its texts are the peer's, unvalidated; since a path may
+/// carry credentials, `Debug` shows none of them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// Application, perhaps with more path segments behind it: see
+    /// [`publish_target`](crate::publish_target).
+    pub app: String,
+    /// The URL that the peer was given, or empty.
+    pub tc_url: String,
+    /// What the peer calls itself, or empty.
+    pub flash_ver: String,
+}
+
+/// A request to publish or play. `Debug` does not show the name, which may carry
+/// credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// To name in the answer.
+    pub id: RequestId,
+    /// Stream name, unvalidated, perhaps with a query or more path segments: see
+    /// [`publish_target`](crate::publish_target).
+    pub name: String,
+}
+
+/// Tells a connection's requests apart, so that a late answer never grants what
+/// was asked for after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(u32);
+
+/// The answered request is no longer asked: the peer ended it or asked anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the request is no longer waiting")]
+pub struct Stale;
+
+/// Why a connection cannot go on: close it. The peer is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EngineError {
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The message layer failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A command lacks its name or an argument.
+    #[error("command is malformed")]
+    Command,
+    /// A command came before connect, or connect came twice.
+    #[error("command is out of order")]
+    Order,
+    /// More message streams than [`MAX_MESSAGE_STREAMS`](crate::limits::MAX_MESSAGE_STREAMS).
+    #[error("too many message streams")]
+    TooManyStreams,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Connecting {
+    Not,
+    Asked { transaction: f64 },
+    Accepted,
+}
+
+/// What the connection is for. One at a time.
+struct Role {
+    id: RequestId,
+    stream: u32,
+    act: Act,
+}
+
+enum Act {
+    AskingToPublish(Box<Assembler>),
+    Publishing(Box<Assembler>),
+    AskingToPlay,
+    Playing(Player),
+}
+
+impl Engine {
+    /// A new connection. `random` fills the handshake; the caller draws it.
+    pub fn new(random: &[u8; PACKET]) -> Self {
+        Self {
+            handshake: Some(Server::new(random)),
+            link: Link::new(),
+            events: VecDeque::new(),
+            connect: Connecting::Not,
+            streams: Vec::new(),
+            role: None,
+            last_stream: 0,
+            requests: 0,
+            dropped: 0,
+            failed: None,
+        }
+    }
+
+    /// Takes bytes from the peer, split anywhere.
+    ///
+    /// # Errors
+    /// [`EngineError`], when the peer breaks the protocol or a cap. The connection
+    /// is of no more use: every later call fails alike.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.read(bytes).inspect_err(|error| {
+            self.failed = Some(*error);
+            self.role = None;
+            self.link = Link::new();
+        })
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// All bytes that wait to be written, a sequence of whole messages.
+    ///
+    /// Media goes here too. A caller that takes the output before and after
+    /// [`Engine::send_frame`] has that frame's bytes alone, and may drop them
+    /// unwritten: messages do not depend on each other.
+    pub fn take_output(&mut self) -> Bytes {
+        self.link.take_output()
+    }
+
+    /// How many media messages were left out because they made no sense.
+    pub fn dropped_messages(&self) -> u64 {
+        self.dropped
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
+        let count = bytes.len();
+        if let Some(handshake) = &mut self.handshake {
+            handshake.receive(&mut bytes, self.link.out())?;
+            if !handshake.done() {
+                return Ok(());
+            }
+            self.handshake = None;
+            self.events.push_back(Event::HandshakeDone);
+        }
+        while let Some(incoming) = self.link.receive(&mut bytes)? {
+            self.on_message(incoming)?;
+        }
+        self.link.count(count);
+        Ok(())
+    }
+
+    fn on_message(&mut self, incoming: Incoming) -> Result<(), EngineError> {
+        match incoming {
+            Incoming::Command { stream, values } => return self.on_command(stream, values),
+            Incoming::Metadata(values) => self.on_metadata(&values),
+            Incoming::Audio(timestamp, body) => self.on_media(TrackKind::Audio, timestamp, &body),
+            Incoming::Video(timestamp, body) => self.on_media(TrackKind::Video, timestamp, &body),
+            Incoming::Pong(number) => self.events.push_back(Event::Pong(number)),
+        }
+        Ok(())
+    }
+}
+
+// Connect.
+impl Engine {
+    /// Accepts the connection, usually with `NetConnection.Connect.Success`.
+    /// Without an open question this does nothing.
+    pub fn accept_connect(&mut self, status: &Status<'_>) {
+        let Connecting::Asked { transaction } = self.connect else { return };
+        self.connect = Connecting::Accepted;
+        self.link.control(kind::WINDOW_SIZE, &WINDOW.to_be_bytes());
+        // Limit type 2, dynamic.
+        self.link.control(kind::PEER_BANDWIDTH, &[&WINDOW.to_be_bytes()[..], &[2]].concat());
+        self.link.enlarge_chunks();
+        let server = object([
+            ("fmsVer", "FMS/3,0,1,123".into()),
+            ("capabilities", 31.0.into()),
+            ("mode", 1.0.into()),
+            ("fourCcList", Value::StrictArray(vec!["avc1".into(), "mp4a".into(), "Opus".into()])),
+        ]);
+        let mut outcome = status.to_value();
+        if let Value::Object(props) = &mut outcome {
+            props.push(("objectEncoding".to_owned(), 0.0.into()));
+        }
+        self.link.command(lane::COMMAND, 0, &["_result".into(), transaction.into(), server, outcome]);
+    }
+
+    /// Refuses the connection; the caller writes the output and closes. Without an
+    /// open question this does nothing.
+    pub fn reject_connect(&mut self, status: &Status<'_>) {
+        let Connecting::Asked { transaction } = self.connect else { return };
+        self.connect = Connecting::Not;
+        self.link.command(
+            lane::COMMAND,
+            0,
+            &["_error".into(), transaction.into(), Value::Null, status.to_value()],
+        );
+    }
+}
+
+// Answers to publish and play, and later statuses.
+impl Engine {
+    /// Lets the publisher publish, usually with `NetStream.Publish.Start`. From
+    /// here on [`Event::Tracks`] and [`Event::Frame`] come, and messages may be large.
+    ///
+    /// # Errors
+    /// [`Stale`], when the request is no longer open.
+    pub fn accept_publish(&mut self, id: RequestId, status: &Status<'_>) -> Result<(), Stale> {
+        let role = self.role.take_if(|role| role.id == id && matches!(role.act, Act::AskingToPublish(_)));
+        let Some(Role { stream, act: Act::AskingToPublish(mut assembler), .. }) = role else {
+            return Err(Stale);
+        };
+        assembler.accept();
+        self.role = Some(Role { id, stream, act: Act::Publishing(assembler) });
+        self.link.allow(PUBLISHER_PARTIALS);
+        self.link.user(user::STREAM_BEGIN, stream);
+        self.status(status);
+        self.drain_media();
+        Ok(())
+    }
+
+    /// Lets the player play, with these statuses in order; usually
+    /// `NetStream.Play.Reset` and `NetStream.Play.Start`. Then send
+    /// [`Engine::send_tracks`] and frames.
+    ///
+    /// # Errors
+    /// [`Stale`], when the request is no longer open.
+    pub fn accept_play(&mut self, id: RequestId, statuses: &[Status<'_>]) -> Result<(), Stale> {
+        let asked = |role: &&mut Role| role.id == id && matches!(role.act, Act::AskingToPlay);
+        let Some(role) = self.role.as_mut().filter(asked) else { return Err(Stale) };
+        let stream = role.stream;
+        role.act = Act::Playing(Player::new(stream));
+        self.link.user(user::STREAM_BEGIN, stream);
+        statuses.iter().for_each(|status| self.status(status));
+        let access = ["|RtmpSampleAccess".into(), true.into(), true.into()];
+        let head = Head { chunk_stream: lane::DATA, kind: kind::DATA, stream, timestamp: 0 };
+        self.link.send(&head, &amf0::encode(&access));
+        Ok(())
+    }
+
+    /// Refuses a publish or play request, with these words. The connection stays
+    /// unless the caller closes it.
+    ///
+    /// # Errors
+    /// [`Stale`], when the request is no longer open.
+    pub fn refuse(&mut self, id: RequestId, status: &Status<'_>) -> Result<(), Stale> {
+        let asking = |role: &Role| matches!(role.act, Act::AskingToPublish(_) | Act::AskingToPlay);
+        if self.role.as_ref().is_none_or(|role| role.id != id || !asking(role)) {
+            return Err(Stale);
+        }
+        self.role = None;
+        self.status(status);
+        Ok(())
+    }
+
+    /// Sends a status about the message stream of the last request:
+    /// `NetStream.Play.UnpublishNotify` for example.
+    pub fn status(&mut self, status: &Status<'_>) {
+        let values = ["onStatus".into(), 0.0.into(), Value::Null, status.to_value()];
+        self.link.command(lane::STATUS, self.last_stream, &values);
+    }
+
+    /// Tells a player that the stream has ended (Stream EOF, §7.1.7).
+    pub fn stream_eof(&mut self) {
+        self.link.user(user::STREAM_EOF, self.last_stream);
+    }
+
+    /// Asks the peer whether it is there; it answers with [`Event::Pong`] and the
+    /// same number.
+    pub fn ping(&mut self, number: u32) {
+        self.link.user(user::PING, number);
+    }
+}
+
+// Media out.
+impl Engine {
+    /// Announces tracks to an accepted player: metadata and decoder
+    /// configurations. For anyone else it does nothing. When the frames that follow
+    /// have another clock (a new publisher), the player's clock goes on all the same.
+    pub fn send_tracks(&mut self, tracks: &Tracks) {
+        if let Some(Role { act: Act::Playing(player), .. }) = &mut self.role {
+            player.send_tracks(self.link.out(), tracks);
+        }
+    }
+
+    /// Writes one frame to an accepted player, whose clock starts at 0 with the
+    /// first. A paused player, and one who turned this track off, gets none.
+    ///
+    /// It costs one copy of the frame's bytes and, once the output's buffer has
+    /// grown, no allocation.
+    pub fn send_frame(&mut self, frame: &Frame) {
+        if let Some(Role { act: Act::Playing(player), .. }) = &mut self.role {
+            player.send_frame(self.link.out(), frame);
+        }
+    }
+}
+
+// Media in.
+impl Engine {
+    fn assembler(&mut self) -> Option<&mut Assembler> {
+        match &mut self.role.as_mut()?.act {
+            Act::AskingToPublish(assembler) | Act::Publishing(assembler) => Some(assembler),
+            Act::AskingToPlay | Act::Playing(_) => None,
+        }
+    }
+
+    /// Media belongs to the one publisher of the connection, whatever message
+    /// stream it names: some encoders get that wrong.
+    fn on_media(&mut self, track: TrackKind, timestamp: u32, body: &Bytes) {
+        let Some(assembler) = self.assembler() else { return };
+        let taken = match track {
+            TrackKind::Video => assembler.video(timestamp, body),
+            TrackKind::Audio => assembler.audio(timestamp, body),
+        };
+        // One bad message costs itself; the decoder copes or the next keyframe heals.
+        self.dropped += u64::from(taken.is_err());
+        self.drain_media();
+    }
+
+    fn on_metadata(&mut self, values: &[Value]) {
+        let names = values.iter().take(2).filter_map(Value::as_str);
+        if !names.into_iter().any(|name| name == "onMetaData") {
+            return;
+        }
+        let props = values.iter().find(|value| matches!(value, Value::Object(_) | Value::EcmaArray(_)));
+        if let (Some(props), Some(assembler)) = (props, self.assembler()) {
+            assembler.metadata(props);
+            self.drain_media();
+        }
+    }
+
+    fn drain_media(&mut self) {
+        while let Some(media) = self.assembler().and_then(Assembler::poll) {
+            self.events.push_back(media.into());
+        }
+    }
+}
+
+// Roles.
+impl Engine {
+    fn ask(&mut self, stream: u32, name: String, act: Act) {
+        self.end_role();
+        self.requests = self.requests.wrapping_add(1);
+        let id = RequestId(self.requests);
+        let request = Request { id, name };
+        self.events.push_back(match act {
+            Act::AskingToPublish(_) | Act::Publishing(_) => Event::Publish(request),
+            Act::AskingToPlay | Act::Playing(_) => Event::Play(request),
+        });
+        self.last_stream = stream;
+        self.role = Some(Role { id, stream, act });
+    }
+
+    fn end_role(&mut self) {
+        if let Some(role) = self.role.take() {
+            self.link.allow(STRANGER_PARTIALS);
+            self.events.push_back(Event::Ended(role.id));
+        }
+    }
+}
+
+impl From<Media> for Event {
+    fn from(media: Media) -> Self {
+        match media {
+            Media::Tracks(tracks) => Self::Tracks(tracks),
+            Media::Frame(frame) => Self::Frame(frame),
+            Media::Unsupported(track, codec) => Self::Unsupported { track, codec },
+        }
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! H.264 in FLV: the decoder configuration, parameter sets in band, NAL units.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use media::{VideoCodec, VideoTrack};
+
+use super::FlvError;
+use super::bits::Bits;
+use super::sps::Sps;
+use crate::limits::MAX_CONFIG;
+
+/// NAL unit types (H.264 table 7-1).
+const IDR: u8 = 5;
+const SPS: u8 = 7;
+const PPS: u8 = 8;
+const AUD: u8 = 9;
+const FILLER: u8 = 12;
+
+/// Bytes of a NAL unit's length in everything we pass on.
+const LENGTH: usize = 4;
+
+/// The parameter sets of a video track, whichever way they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AvcConfig {
+    sps: Vec<Set>,
+    pps: Vec<Set>,
+    /// What follows the sets in the record of a High profile.
+    tail: Bytes,
+    /// 1, 2, 3 or 4: of the frames that follow this configuration.
+    length_size: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Set {
+    id: u32,
+    nal: Bytes,
+}
+
+/// One access unit, as the rest of the server wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AccessUnit {
+    /// NAL units behind 4-byte lengths; empty when only parameter sets came.
+    pub(crate) units: Bytes,
+    /// It holds an IDR picture.
+    pub(crate) keyframe: bool,
+    /// It brought parameter sets that differ from those known.
+    pub(crate) new_sets: bool,
+}
+
+impl AvcConfig {
+    /// No parameter sets yet, for a publisher that sends them in band only.
+    pub(crate) fn empty() -> Self {
+        Self { sps: Vec::new(), pps: Vec::new(), tail: Bytes::new(), length_size: LENGTH }
+    }
+
+    /// Reads an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 §5.3.3.1).
+    pub(crate) fn parse(record: &[u8]) -> Result<Self, FlvError> {
+        if record.len() > MAX_CONFIG || record.first() != Some(&1) {
+            return Err(FlvError::Config);
+        }
+        let mut config = Self::empty();
+        config.length_size = usize::from(record.get(4).ok_or(FlvError::Truncated)? & 3) + 1;
+        let rest = config.take_sets(&record[5..], 0x1f)?;
+        let rest = config.take_sets(rest, 0xff)?;
+        config.tail = Bytes::copy_from_slice(rest);
+        Ok(config)
+    }
+
+    fn take_sets<'a>(&mut self, bytes: &'a [u8], count_mask: u8) -> Result<&'a [u8], FlvError> {
+        let (&count, mut rest) = bytes.split_first().ok_or(FlvError::Truncated)?;
+        for _ in 0..count & count_mask {
+            let (nal, after) = split_nal(rest, 2)?;
+            self.insert(nal);
+            rest = after;
+        }
+        Ok(rest)
+    }
+
+    /// Adds or replaces a set; whether that changed anything. Sets of another type,
+    /// without an id, or beyond the greatest configuration are left out.
+    fn insert(&mut self, nal: &[u8]) -> bool {
+        let room = MAX_CONFIG.saturating_sub(self.size());
+        let sets = match nal.first().map(|first| first & 0x1f) {
+            Some(SPS) => &mut self.sps,
+            Some(PPS) => &mut self.pps,
+            _ => return false,
+        };
+        let Ok(id) = set_id(nal) else { return false };
+        match sets.iter_mut().find(|set| set.id == id) {
+            Some(set) if set.nal == nal => false,
+            Some(set) if nal.len() <= room + set.nal.len() => {
+                set.nal = Bytes::copy_from_slice(nal);
+                true
+            }
+            None if nal.len() <= room => {
+                sets.push(Set { id, nal: Bytes::copy_from_slice(nal) });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.sps.iter().chain(&self.pps).map(|set| set.nal.len() + 2).sum::<usize>() + self.tail.len()
+    }
+
+    /// The track that these sets describe.
+    pub(crate) fn track(&self) -> Result<VideoTrack, FlvError> {
+        let first = self.sps.first().ok_or(FlvError::Config)?;
+        if self.pps.is_empty() {
+            return Err(FlvError::Config);
+        }
+        let sps = Sps::parse(&first.nal)?;
+        Ok(VideoTrack {
+            codec: VideoCodec::H264,
+            config: self.record(&first.nal),
+            width: sps.width,
+            height: sps.height,
+            reordered: sps.reordered,
+        })
+    }
+
+    fn record(&self, sps: &Bytes) -> Bytes {
+        let mut out = BytesMut::with_capacity(16 + self.size());
+        out.put_u8(1);
+        out.put_slice(sps.get(1..4).unwrap_or(&[0; 3]));
+        out.put_u8(0xfc | (LENGTH as u8 - 1));
+        // Counts cannot overflow: an SPS id is below 32, a PPS id below 256.
+        out.put_u8(0xe0 | self.sps.len() as u8);
+        put_sets(&mut out, &self.sps);
+        out.put_u8(self.pps.len() as u8);
+        put_sets(&mut out, &self.pps);
+        out.put_slice(&self.tail);
+        out.freeze()
+    }
+
+    /// Turns the NAL units of one FLV tag into an access unit, learning parameter
+    /// sets on the way. When nothing needs to change, the result shares `bytes`.
+    pub(crate) fn access_unit(&mut self, bytes: &Bytes) -> Result<AccessUnit, FlvError> {
+        let mut unit = AccessUnit { units: Bytes::new(), keyframe: false, new_sets: false };
+        let (mut kept, mut units) = (0, 0);
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (nal, after) = split_nal(rest, self.length_size)?;
+            rest = after;
+            units += 1;
+            kept += usize::from(stays(nal));
+            unit.keyframe |= kind(nal) == Some(IDR);
+            unit.new_sets |= self.insert(nal);
+        }
+        unit.units =
+            if kept == units && self.length_size == LENGTH { bytes.clone() } else { self.rewrite(bytes)? };
+        Ok(unit)
+    }
+
+    /// The units that stay, behind lengths of 4 bytes.
+    fn rewrite(&self, bytes: &[u8]) -> Result<Bytes, FlvError> {
+        let mut out = BytesMut::with_capacity(bytes.len() + 64);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (nal, after) = split_nal(rest, self.length_size)?;
+            rest = after;
+            if stays(nal) {
+                out.put_u32(nal.len() as u32);
+                out.put_slice(nal);
+            }
+        }
+        Ok(out.freeze())
+    }
+}
+
+/// The NAL unit at the front, and what follows it.
+fn split_nal(bytes: &[u8], length_size: usize) -> Result<(&[u8], &[u8]), FlvError> {
+    let (length, rest) = bytes.split_at_checked(length_size).ok_or(FlvError::Truncated)?;
+    let length = length.iter().fold(0usize, |sum, &byte| sum << 8 | usize::from(byte));
+    rest.split_at_checked(length).ok_or(FlvError::Truncated)
+}
+
+fn kind(nal: &[u8]) -> Option<u8> {
+    nal.first().map(|first| first & 0x1f)
+}
+
+/// Parameter sets live in the configuration; delimiters and filler carry nothing;
+/// a unit of no bytes upsets decoders.
+fn stays(nal: &[u8]) -> bool {
+    !matches!(kind(nal), None | Some(SPS | PPS | AUD | FILLER))
+}
+
+/// seq_parameter_set_id or pic_parameter_set_id, if in range.
+fn set_id(nal: &[u8]) -> Result<u32, FlvError> {
+    let is_sps = kind(nal) == Some(SPS);
+    // An SPS has profile, constraints and level first. The ids end within a few
+    // bytes, before emulation prevention could matter: that needs two zero bytes.
+    let body = nal.get(if is_sps { 4 } else { 1 }..).ok_or(FlvError::Truncated)?;
+    let id = Bits::new(body).ue()?;
+    let limit = if is_sps { 32 } else { 256 };
+    if id < limit { Ok(id) } else { Err(FlvError::Config) }
+}
+
+fn put_sets(out: &mut BytesMut, sets: &[Set]) {
+    for set in sets {
+        // Fits: a set is shorter than MAX_CONFIG.
+        out.put_u16(set.nal.len() as u16);
+        out.put_slice(&set.nal);
+    }
+}

@@ -1,0 +1,191 @@
+//! Sequence parameter sets of H.264 (§7.3.2.1.1 and annex E): picture size and order.
+
+use super::FlvError;
+use super::bits::Bits;
+
+/// What a sequence parameter set says that we need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sps {
+    /// Luma samples, cropping applied.
+    pub(super) width: u32,
+    /// Luma samples, cropping applied.
+    pub(super) height: u32,
+    /// Whether pictures may be shown in another order than decoded.
+    pub(super) reordered: bool,
+}
+
+/// Widest and tallest picture believed: level 6.2 ends at 16,888 samples.
+const MAX_SIDE: u32 = 16_888;
+/// Longest set read. Real ones are below 100 bytes.
+const MAX_SPS: usize = 4096;
+const EXTENDED_SAR: u32 = 255;
+
+/// Baseline, which has no B pictures.
+const BASELINE: u32 = 66;
+
+impl Sps {
+    /// Reads a set, NAL unit header included.
+    pub(super) fn parse(nal: &[u8]) -> Result<Self, FlvError> {
+        let rbsp = unescape(nal.get(1..).ok_or(FlvError::Truncated)?);
+        let bits = &mut Bits::new(&rbsp);
+        let profile = bits.bits(8)?;
+        bits.bits(16)?; // constraint flags, level_idc
+        bits.ue()?; // seq_parameter_set_id
+        let chroma_format = if has_chroma_fields(profile) { chroma_fields(bits)? } else { 1 };
+        bits.ue()?; // log2_max_frame_num_minus4
+        let order_type = picture_order(bits)?;
+        bits.ue()?; // max_num_ref_frames
+        bits.bit()?; // gaps_in_frame_num_value_allowed_flag
+        let (width, height) = picture_size(bits, chroma_format)?;
+        let reorder_frames = if bits.bit()? { reorder_frames(bits) } else { None };
+        let reordered = match reorder_frames {
+            _ if profile == BASELINE || order_type == 2 => false,
+            Some(count) => count > 0,
+            None => true,
+        };
+        Ok(Self { width, height, reordered })
+    }
+}
+
+fn has_chroma_fields(profile: u32) -> bool {
+    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
+}
+
+/// Takes the emulation prevention bytes out (§7.4.1).
+fn unescape(nal: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(nal.len().min(MAX_SPS));
+    let mut zeros = 0;
+    for &byte in nal.iter().take(MAX_SPS) {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}
+
+/// chroma_format_idc, 0 when the colour planes are coded apart.
+fn chroma_fields(bits: &mut Bits<'_>) -> Result<u32, FlvError> {
+    let format = bits.ue()?;
+    let separate_planes = format == 3 && bits.bit()?;
+    bits.ue()?; // bit_depth_luma_minus8
+    bits.ue()?; // bit_depth_chroma_minus8
+    bits.bit()?; // qpprime_y_zero_transform_bypass_flag
+    if bits.bit()? {
+        for list in 0..if format == 3 { 12 } else { 8 } {
+            if bits.bit()? {
+                skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+            }
+        }
+    }
+    Ok(if separate_planes { 0 } else { format })
+}
+
+/// §7.3.2.1.1.1.
+fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Result<(), FlvError> {
+    let (mut last, mut next) = (8i64, 8i64);
+    for _ in 0..size {
+        if next != 0 {
+            next = (last + bits.se()?).rem_euclid(256);
+        }
+        last = if next == 0 { last } else { next };
+    }
+    Ok(())
+}
+
+/// pic_order_cnt_type, with the fields that hang on it read over.
+fn picture_order(bits: &mut Bits<'_>) -> Result<u32, FlvError> {
+    let order_type = bits.ue()?;
+    match order_type {
+        0 => {
+            bits.ue()?; // log2_max_pic_order_cnt_lsb_minus4
+        }
+        1 => {
+            bits.bit()?; // delta_pic_order_always_zero_flag
+            bits.se()?; // offset_for_non_ref_pic
+            bits.se()?; // offset_for_top_to_bottom_field
+            for _ in 0..bits.ue()?.min(255) {
+                bits.se()?; // offset_for_ref_frame
+            }
+        }
+        _ => {}
+    }
+    Ok(order_type)
+}
+
+fn picture_size(bits: &mut Bits<'_>, chroma_format: u32) -> Result<(u32, u32), FlvError> {
+    let width_in_mbs = bits.ue()?.saturating_add(1);
+    let height_in_units = bits.ue()?.saturating_add(1);
+    let fields = if bits.bit()? { 1 } else { 2 }; // frame_mbs_only_flag
+    if fields == 2 {
+        bits.bit()?; // mb_adaptive_frame_field_flag
+    }
+    bits.bit()?; // direct_8x8_inference_flag
+    let crop = if bits.bit()? { [bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?] } else { [0; 4] };
+    let unit_x = if matches!(chroma_format, 1 | 2) { 2 } else { 1 };
+    let unit_y = fields * if chroma_format == 1 { 2 } else { 1 };
+    let width = side(width_in_mbs, 16, crop[0].saturating_add(crop[1]), unit_x)?;
+    let height = side(height_in_units, 16 * fields, crop[2].saturating_add(crop[3]), unit_y)?;
+    Ok((width, height))
+}
+
+fn side(count: u32, size: u32, crop: u32, unit: u32) -> Result<u32, FlvError> {
+    let full = count.saturating_mul(size);
+    let side = full.saturating_sub(crop.saturating_mul(unit));
+    if full > MAX_SIDE || side == 0 { Err(FlvError::Config) } else { Ok(side) }
+}
+
+/// max_num_reorder_frames of the VUI (annex E.1.1). `None` when it is absent or
+/// cut off: encoders get the end of this structure wrong, the size is still good.
+fn reorder_frames(bits: &mut Bits<'_>) -> Option<u32> {
+    if bits.bit().ok()? && bits.bits(8).ok()? == EXTENDED_SAR {
+        bits.skip(32).ok()?;
+    }
+    if bits.bit().ok()? {
+        bits.bit().ok()?; // overscan_appropriate_flag
+    }
+    if bits.bit().ok()? {
+        bits.skip(4).ok()?; // video_format, video_full_range_flag
+        if bits.bit().ok()? {
+            bits.skip(24).ok()?; // colour description
+        }
+    }
+    if bits.bit().ok()? {
+        bits.ue().ok()?; // chroma sample location, top
+        bits.ue().ok()?; // and bottom
+    }
+    if bits.bit().ok()? {
+        bits.skip(65).ok()?; // timing
+    }
+    let nal_hrd = skip_hrd(bits)?;
+    if skip_hrd(bits)? || nal_hrd {
+        bits.bit().ok()?; // low_delay_hrd_flag
+    }
+    bits.bit().ok()?; // pic_struct_present_flag
+    if !bits.bit().ok()? {
+        return None;
+    }
+    bits.bit().ok()?; // motion_vectors_over_pic_boundaries_flag
+    for _ in 0..4 {
+        bits.ue().ok()?;
+    }
+    bits.ue().ok()
+}
+
+/// Reads over HRD parameters (annex E.1.2) and says whether there were any.
+fn skip_hrd(bits: &mut Bits<'_>) -> Option<bool> {
+    if !bits.bit().ok()? {
+        return Some(false);
+    }
+    let count = bits.ue().ok()?.min(31) + 1;
+    bits.skip(8).ok()?;
+    for _ in 0..count {
+        bits.ue().ok()?;
+        bits.ue().ok()?;
+        bits.bit().ok()?;
+    }
+    bits.skip(20).ok()?;
+    Some(true)
+}
