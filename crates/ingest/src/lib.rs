@@ -1,1 +1,3 @@
-//! To be written.
+//! Connections that carry media: RTMP and WebRTC, publishing and playing.
+
+pub mod webrtc;

@@ -1,0 +1,270 @@
+//! What a shard is told, and how: a bounded queue, and flags that need no room.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use contract::StreamKey;
+use contract::registry::Live;
+use media::{BusWriter, PacketWriter};
+use session::{DataPlane, Order, What};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::peer::{PeerEvent, PeerId, Shares};
+use super::sdp::{Negotiated, SdpError};
+
+/// Told to a peer's owner, with the peer's name: one owner may have several.
+pub type Events = mpsc::Sender<(PeerId, PeerEvent)>;
+
+/// Commands that may wait. A shard takes them within a burst, so thousands
+/// waiting mean that it has stopped or that the machine has no room.
+pub(crate) const QUEUE: usize = 4096;
+
+/// What a peer holds of the control plane; dropped with the peer.
+pub type Hold = Box<dyn Send>;
+
+/// The shard has no room, or has stopped.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+#[error("the media thread has no room")]
+pub struct Busy;
+
+/// What a shard is told.
+pub(crate) enum Command {
+    /// A player arrives.
+    Play { id: PeerId, made: Box<Negotiated>, shares: Shares, gate: Arc<Gate>, source: Source, hold: Hold },
+    /// A publisher arrives.
+    Publish { id: PeerId, made: Box<Negotiated>, shares: Shares, gate: Arc<Gate> },
+    /// A player's answer.
+    Answer { id: PeerId, sdp: String, reply: oneshot::Sender<Result<(), SdpError>> },
+    /// A publisher's stream is live.
+    Live { id: PeerId, live: GoneLive },
+    /// An order of the peer's session.
+    Order { id: PeerId, order: Order },
+    /// Finish what is polite, then end.
+    Stop,
+}
+
+/// What a publisher writes to once it is live.
+pub struct GoneLive {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// Its packets.
+    pub packets: PacketWriter,
+    /// Its frames.
+    pub frames: BusWriter,
+    /// What it may do and did, from its session.
+    pub shares: Shares,
+    /// Its place and permit.
+    pub hold: Hold,
+}
+
+/// What a player plays.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// The stream as it is live now.
+    pub live: watch::Receiver<Option<Arc<Live>>>,
+}
+
+/// Flags between a peer and its owner.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// The owner let go.
+    released: AtomicBool,
+    /// The peer is gone.
+    gone: AtomicBool,
+}
+
+impl Gate {
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+
+    fn release(&self, bell: &Bell) {
+        self.released.store(true, Ordering::Release);
+        bell.sweep.store(true, Ordering::Release);
+        bell.ring();
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+}
+
+/// Wakes a shard, at most once until it has looked.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    waker: mio::Waker,
+    rung: AtomicBool,
+    /// Some gate was released.
+    pub(crate) sweep: AtomicBool,
+}
+
+impl Bell {
+    pub(crate) fn new(registry: &mio::Registry, token: mio::Token) -> io::Result<Self> {
+        let waker = mio::Waker::new(registry, token)?;
+        Ok(Self { waker, rung: AtomicBool::new(false), sweep: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // Fails only when the eventfd's counter is full: it is awake then.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// The shard looks now; whoever rings afterwards wakes it again.
+    pub(crate) fn answered(&self) {
+        self.rung.store(false, Ordering::Release);
+    }
+}
+
+/// A shard, from outside. Cheap to clone.
+#[derive(Clone)]
+pub struct ShardHandle {
+    pub(crate) queue: SyncSender<Command>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) addresses: Arc<super::addresses::Addresses>,
+}
+
+impl ShardHandle {
+    /// Candidates for offers and answers of peers that will be on this shard.
+    pub fn candidates(&self) -> Vec<str0m::Candidate> {
+        self.addresses.candidates()
+    }
+
+    /// A name for the next peer, which is not on the shard yet.
+    pub fn reserve(&self) -> Reserved {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = PeerId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Reserved { id, gate: Arc::default(), shard: self.clone() }
+    }
+
+    /// Ends the shard: its peers are told goodbye.
+    pub fn stop(&self) {
+        let _ = self.send(Command::Stop);
+    }
+
+    pub(crate) fn send(&self, command: Command) -> Result<(), Busy> {
+        let sent = self.queue.try_send(command);
+        self.bell.ring();
+        sent.map_err(|e| match e {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
+        })
+    }
+}
+
+impl std::fmt::Debug for ShardHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShardHandle")
+    }
+}
+
+/// A peer that is not on its shard yet.
+#[derive(Debug)]
+pub struct Reserved {
+    /// Which.
+    pub id: PeerId,
+    gate: Arc<Gate>,
+    shard: ShardHandle,
+}
+
+impl Reserved {
+    /// How the session's actor reaches the peer, now and later. `owner` is told
+    /// what the actor orders.
+    pub fn plane(&self, owner: Option<Events>) -> ShardPlane {
+        ShardPlane { peer: self.id, gate: self.gate.clone(), shard: self.shard.clone(), owner }
+    }
+
+    /// Puts a player on the shard. It plays as soon as it has connected.
+    pub fn play(
+        self,
+        made: Negotiated,
+        shares: Shares,
+        source: Source,
+        hold: Hold,
+    ) -> Result<PeerHandle, Busy> {
+        let (id, gate) = (self.id, self.gate.clone());
+        self.shard.send(Command::Play { id, made: Box::new(made), shares, gate, source, hold })?;
+        Ok(PeerHandle { id, gate: self.gate, shard: self.shard })
+    }
+
+    /// Puts a publisher on the shard.
+    pub fn publish(self, made: Negotiated, shares: Shares) -> Result<PeerHandle, Busy> {
+        let (id, gate) = (self.id, self.gate.clone());
+        self.shard.send(Command::Publish { id, made: Box::new(made), shares, gate })?;
+        Ok(PeerHandle { id, gate: self.gate, shard: self.shard })
+    }
+}
+
+/// A peer, from outside. Dropping it closes the peer.
+#[derive(Debug)]
+pub struct PeerHandle {
+    id: PeerId,
+    gate: Arc<Gate>,
+    shard: ShardHandle,
+}
+
+impl PeerHandle {
+    /// Which.
+    pub const fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Whether the connection is over.
+    pub fn is_gone(&self) -> bool {
+        self.gate.gone.load(Ordering::Acquire)
+    }
+
+    /// Gives a player's answer to its peer.
+    pub async fn answer(&self, sdp: String) -> Result<Result<(), SdpError>, Busy> {
+        let (reply, answered) = oneshot::channel();
+        self.shard.send(Command::Answer { id: self.id, sdp, reply })?;
+        answered.await.map_err(|_| Busy)
+    }
+
+    /// A publisher's stream is live from now on.
+    pub fn go_live(&self, live: GoneLive) -> Result<(), Busy> {
+        self.shard.send(Command::Live { id: self.id, live })
+    }
+}
+
+impl Drop for PeerHandle {
+    fn drop(&mut self) {
+        self.gate.release(&self.shard.bell);
+    }
+}
+
+/// A shard's peer as its session's actor sees it.
+#[derive(Debug)]
+pub struct ShardPlane {
+    peer: PeerId,
+    gate: Arc<Gate>,
+    shard: ShardHandle,
+    owner: Option<Events>,
+}
+
+impl ShardPlane {
+    fn tell(&self, what: What) {
+        if let Some(owner) = &self.owner {
+            // An owner that does not keep up loses its peer (see `Peer::tell`),
+            // and its socket with it.
+            let _ = owner.try_send((self.peer, PeerEvent::Ordered(what)));
+        }
+    }
+}
+
+impl DataPlane for ShardPlane {
+    fn order(&self, order: Order) {
+        self.tell(order.what);
+        // Dropped when there is no room: that counts as gone, and `kill` follows.
+        let _ = self.shard.send(Command::Order { id: self.peer, order });
+    }
+
+    fn kill(&self) {
+        self.gate.release(&self.shard.bell);
+    }
+}

@@ -1,0 +1,425 @@
+//! One connection in one role: str0m, and what it carries.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use contract::session::Traffic;
+use contract::{StandingCell, WallMs};
+use media::{BusWriter, PacketWriter, TrackKind, Tracks};
+use session::What;
+use str0m::change::SdpPendingOffer;
+use str0m::format::Codec;
+use str0m::media::{KeyframeRequestKind, MediaKind, Mid};
+use str0m::net::Receive;
+use str0m::rtp::{RtpPacket, Ssrc};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+
+use super::command::Events;
+use super::egress::{Egress, Pumped};
+use super::fanout::{Place, View};
+use super::ingress::{Announced, Ingress, Rtp};
+use super::outbox::Outbox;
+use super::sdp::{self, Negotiated, SdpError};
+
+/// A peer that has not connected by then is gone; browsers give up after 15 s.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// No datagram for so long ends a connection. Browsers check consent every 5 s
+/// (RFC 7675 §5.1).
+const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+/// Addresses that one peer may be heard from at a time.
+const MAX_REMOTES: usize = 8;
+
+/// Names a peer within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+/// What a peer's owner is told. The owner keeps up, or the peer is closed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// ICE and DTLS are through.
+    Connected,
+    /// A publisher's stream is known: it may go live.
+    Tracks(Tracks),
+    /// The first media packet went to a player.
+    Playing,
+    /// The peer's session was told this, and it holds or is about to.
+    Ordered(What),
+    /// A player's stream ended; it waits for the next.
+    Ended,
+    /// The connection is over.
+    Closed(Gone),
+}
+
+/// Why a connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// The peer closed it.
+    Left,
+    /// The peer fell silent.
+    Silent,
+    /// It never connected.
+    NeverConnected,
+    /// The peer broke the protocol.
+    Broken,
+}
+
+/// What a peer shares with its owner.
+#[derive(Debug, Clone)]
+pub struct Shares {
+    /// What it may do.
+    pub standing: Arc<StandingCell>,
+    /// What it did.
+    pub traffic: Arc<Traffic>,
+    /// Whom to tell, if anybody wants to know.
+    pub owner: Option<Events>,
+}
+
+/// What a peer does.
+#[derive(Debug)]
+enum Role {
+    Player { egress: Egress, pending: Option<SdpPendingOffer>, playing: bool },
+    Publisher { ingress: Box<Ingress>, pinned: [Option<Ssrc>; 2] },
+}
+
+/// One connection.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    rtc: Rtc,
+    mids: Vec<Mid>,
+    role: Role,
+    shares: Shares,
+    remotes: Vec<SocketAddr>,
+    timeout: Instant,
+    /// When the shard will look at it again.
+    pub(crate) scheduled: Option<Instant>,
+    born: Instant,
+    heard: Instant,
+    connected: bool,
+    gone: Option<Gone>,
+    /// A player asked for a key frame.
+    keyframe_wanted: bool,
+}
+
+impl Peer {
+    /// A player.
+    pub(crate) fn player(id: PeerId, made: Negotiated, shares: Shares, now: Instant) -> Self {
+        let role = Role::Player { egress: Egress::default(), pending: made.pending, playing: false };
+        let mut peer = Self::new(id, made.rtc, made.mids, role, shares, now);
+        if let Role::Player { egress, pending: None, .. } = &mut peer.role {
+            egress.negotiate(&mut peer.rtc, &peer.mids);
+        }
+        peer
+    }
+
+    /// A publisher.
+    pub(crate) fn publisher(id: PeerId, made: Negotiated, shares: Shares, now: Instant) -> Self {
+        let announced = Announced {
+            video: sdp::receives(&made.rtc, &made.mids, MediaKind::Video),
+            audio: sdp::receives(&made.rtc, &made.mids, MediaKind::Audio),
+        };
+        let ingress = Box::new(Ingress::new(announced));
+        let role = Role::Publisher { ingress, pinned: [None; 2] };
+        Self::new(id, made.rtc, made.mids, role, shares, now)
+    }
+
+    fn new(id: PeerId, rtc: Rtc, mids: Vec<Mid>, role: Role, shares: Shares, now: Instant) -> Self {
+        Self {
+            id,
+            rtc,
+            mids,
+            role,
+            shares,
+            remotes: Vec::new(),
+            timeout: now,
+            scheduled: None,
+            born: now,
+            heard: now,
+            connected: false,
+            gone: None,
+            keyframe_wanted: false,
+        }
+    }
+
+    /// The name by which STUN requests find it.
+    pub(crate) fn ufrag(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// Takes a player's answer.
+    pub(crate) fn answer(&mut self, sdp: &str) -> Result<(), SdpError> {
+        let Role::Player { egress, pending, .. } = &mut self.role else { return Err(SdpError::Malformed) };
+        let pending = pending.take().ok_or(SdpError::Malformed)?;
+        sdp::accept_answer(&mut self.rtc, pending, sdp)?;
+        egress.negotiate(&mut self.rtc, &self.mids);
+        if egress.is_negotiated() { Ok(()) } else { Err(SdpError::NoCodec) }
+    }
+
+    /// Whether a datagram is for it, by its credentials or the address it comes
+    /// from.
+    pub(crate) fn accepts(&self, input: &Input<'_>) -> bool {
+        self.rtc.accepts(input)
+    }
+
+    /// Remembers an address that it is heard from; the one that is forgotten for
+    /// it, if any.
+    pub(crate) fn learn(&mut self, from: SocketAddr) -> Option<SocketAddr> {
+        if self.remotes.contains(&from) {
+            return None;
+        }
+        self.remotes.push(from);
+        (self.remotes.len() > MAX_REMOTES).then(|| self.remotes.remove(0))
+    }
+
+    /// Addresses that it was heard from.
+    pub(crate) fn remotes(&self) -> &[SocketAddr] {
+        &self.remotes
+    }
+
+    /// Takes a datagram.
+    pub(crate) fn receive(&mut self, receive: Receive<'_>, size: usize, now: Instant, wall: WallMs) {
+        self.heard = now;
+        self.shares.traffic.heard(wall);
+        self.shares.traffic.received(size);
+        self.feed(Input::Receive(now, receive));
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        if self.rtc.handle_input(input).is_err() {
+            self.gone.get_or_insert(Gone::Broken);
+        }
+    }
+
+    /// Time passes.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if now >= self.timeout {
+            self.feed(Input::Timeout(now));
+        }
+        let silent = now.saturating_duration_since(self.heard) > SILENCE_LIMIT;
+        if self.connected && silent {
+            self.gone.get_or_insert(Gone::Silent);
+        }
+        if !self.connected && now.saturating_duration_since(self.born) > CONNECT_LIMIT {
+            self.gone.get_or_insert(Gone::NeverConnected);
+        }
+        if let Role::Publisher { ingress, .. } = &mut self.role {
+            ingress.advance(now);
+        }
+    }
+
+    /// Puts everything that str0m wants to send into `outbox`, but no media while
+    /// the peer is not granted; learns what happened.
+    pub(crate) fn drain(&mut self, outbox: &mut Outbox, now: Instant) {
+        self.serve_ingress(now);
+        let mut events = Vec::new();
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = at;
+                    break;
+                }
+                Ok(Output::Transmit(out)) => {
+                    let silent = !self.shares.standing.is_granted();
+                    if !(silent && is_media(&out.contents)) {
+                        outbox.push(out.source, out.destination, &out.contents);
+                    }
+                }
+                Ok(Output::Event(event)) => {
+                    self.on_event(event, &mut events, now);
+                }
+                Err(_) => {
+                    self.gone.get_or_insert(Gone::Broken);
+                    break;
+                }
+            }
+        }
+        if !self.rtc.is_alive() {
+            self.gone.get_or_insert(Gone::Left);
+        }
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    /// Key frames that are due, and news for the owner.
+    fn serve_ingress(&mut self, now: Instant) {
+        let Role::Publisher { ingress, .. } = &mut self.role else { return };
+        if ingress.ask_keyframe(now) {
+            self.request_keyframe();
+            // str0m queues the request; time lets it out.
+            self.feed(Input::Timeout(now));
+        }
+    }
+
+    fn request_keyframe(&mut self) {
+        for &mid in &self.mids {
+            let video = self.rtc.media(mid).is_some_and(|media| media.kind().is_video());
+            if video && let Some(rx) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+                rx.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event, events: &mut Vec<PeerEvent>, now: Instant) {
+        match event {
+            Event::Connected => {
+                self.connected = true;
+                events.push(PeerEvent::Connected);
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => {
+                self.gone.get_or_insert(Gone::Left);
+            }
+            Event::KeyframeRequest(_) => self.keyframe_wanted = true,
+            Event::RtpPacket(packet) => self.on_rtp(packet, events, now),
+            Event::SenderFeedback(report) => {
+                let kind = self.rtc.media(report.mid).map(|media| track(media.kind()));
+                let wall = report.sender_info.ntp_time.duration_since(UNIX_EPOCH).unwrap_or_default();
+                if let (Role::Publisher { ingress, .. }, Some(kind)) = (&mut self.role, kind) {
+                    ingress.report(kind, wall, report.sender_info.rtp_time.numer());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_rtp(&mut self, packet: RtpPacket, events: &mut Vec<PeerEvent>, now: Instant) {
+        let pt = packet.header.payload_type;
+        let params = self.rtc.codec_config().params().iter().find(|p| p.pt() == pt);
+        let Some(codec) = params.map(|p| p.spec().codec) else { return };
+        let Role::Publisher { ingress, pinned } = &mut self.role else { return };
+        let track = match codec {
+            Codec::H264 => TrackKind::Video,
+            Codec::Opus => TrackKind::Audio,
+            _ => return,
+        };
+        // One encoding per track: the first that comes.
+        if *pinned[track as usize].get_or_insert(packet.header.ssrc) != packet.header.ssrc {
+            return;
+        }
+        let rtp = Rtp {
+            track,
+            seq: *packet.seq_no,
+            time: packet.time.numer(),
+            marker: packet.header.marker,
+            payload: Bytes::from_owner(packet.payload),
+        };
+        ingress.receive(rtp, now);
+        if let Some(tracks) = ingress.take_tracks(now) {
+            events.push(PeerEvent::Tracks(tracks));
+        }
+    }
+
+    /// A publisher's stream is live.
+    pub(crate) fn go_live(&mut self, packets: PacketWriter, frames: BusWriter, shares: Shares, now: Instant) {
+        self.shares = shares;
+        if let Role::Publisher { ingress, .. } = &mut self.role {
+            ingress.go_live(packets, frames, now);
+        }
+    }
+
+    /// A publisher's players need a key frame.
+    pub(crate) fn want_keyframe(&mut self) {
+        if let Role::Publisher { ingress, .. } = &mut self.role {
+            ingress.want_keyframe();
+        }
+    }
+
+    /// Whether this player asked for a key frame since the last call.
+    pub(crate) fn take_keyframe_wish(&mut self) -> bool {
+        std::mem::take(&mut self.keyframe_wanted)
+    }
+
+    /// Gives a player its place in a stream; `fresh` if that is another
+    /// publisher's than before.
+    pub(crate) fn attach(&mut self, place: Place) {
+        if let Role::Player { egress, .. } = &mut self.role {
+            egress.attach(place);
+        }
+    }
+
+    /// A player's next place belongs to another publisher.
+    pub(crate) fn source_changed(&mut self) {
+        if let Role::Player { egress, .. } = &mut self.role {
+            egress.source_changed();
+        }
+    }
+
+    /// Takes a player out of its stream and forgets what it was sent.
+    pub(crate) fn detach(&mut self) {
+        if let Role::Player { egress, .. } = &mut self.role {
+            egress.detach(&mut self.rtc);
+        }
+    }
+
+    /// A player's place, if it has one.
+    pub(crate) const fn place(&self) -> Option<&Place> {
+        match &self.role {
+            Role::Player { egress, .. } => egress.place(),
+            Role::Publisher { .. } => None,
+        }
+    }
+
+    /// Whether a player can be sent media: connected, agreed, and granted.
+    pub(crate) fn can_play(&self) -> bool {
+        let Role::Player { egress, .. } = &self.role else { return false };
+        self.connected && egress.is_negotiated() && self.shares.standing.is_granted()
+    }
+
+    /// Writes what is new in a player's stream.
+    pub(crate) fn pump(&mut self, view: &View, now: Instant) -> Pumped {
+        let Role::Player { egress, playing, .. } = &mut self.role else { return Pumped::default() };
+        let gaps = egress.place().map_or(0, Place::gaps);
+        let done = egress.pump(&mut self.rtc, view, now);
+        if done.packets == 0 {
+            return done;
+        }
+        if egress.place().map_or(0, Place::gaps) > gaps {
+            self.shares.traffic.gap();
+        }
+        self.shares.traffic.sent(done.bytes);
+        let first = !std::mem::replace(playing, true);
+        self.feed(Input::Timeout(now));
+        if first {
+            self.tell(PeerEvent::Playing);
+        }
+        done
+    }
+
+    /// When it wants to be looked at again.
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
+        let own = match &self.role {
+            Role::Publisher { ingress, .. } => [ingress.deadline(), ingress.ask_deadline()],
+            Role::Player { .. } => [None, None],
+        };
+        let patience = now + Duration::from_secs(1);
+        own.into_iter().flatten().fold(self.timeout.min(patience), Instant::min)
+    }
+
+    /// Why it is over, if it is.
+    pub(crate) const fn gone(&self) -> Option<Gone> {
+        self.gone
+    }
+
+    /// Says goodbye; what to send is in the outbox afterwards.
+    pub(crate) fn close(&mut self, outbox: &mut Outbox, now: Instant) {
+        if self.rtc.close().is_ok() {
+            self.drain(outbox, now);
+        }
+    }
+
+    /// Tells the owner. One that does not listen loses its peer.
+    pub(crate) fn tell(&mut self, event: PeerEvent) {
+        let Some(owner) = &self.shares.owner else { return };
+        if owner.try_send((self.id, event)).is_err() {
+            self.gone.get_or_insert(Gone::Left);
+        }
+    }
+}
+
+/// RTP and RTCP by their first byte (RFC 7983 §7). What the fence stops.
+fn is_media(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (128..192).contains(first))
+}
+
+fn track(kind: MediaKind) -> TrackKind {
+    if kind.is_audio() { TrackKind::Audio } else { TrackKind::Video }
+}

@@ -1,0 +1,245 @@
+//! Offers and answers: what browsers need, and what we refuse.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use media::Tracks;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::config::{DtlsCert, DtlsVersion};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid};
+use str0m::rtp::{Extension, ExtensionMap};
+use str0m::{Candidate, Rtc, RtcConfig};
+use thiserror::Error;
+
+/// Chromium's offers have 4-8 kB; the SDK's with every codec stays below 20.
+const MAX_SDP: usize = 64 << 10;
+/// Lines of such an SDP.
+const MAX_LINES: usize = 1500;
+/// A publisher or player has three sections here.
+const MAX_SECTIONS: usize = 8;
+/// Payload type, its retransmissions, packetisation mode 1, and profile; first
+/// choice first. Constrained Baseline is the label of choice: parameter sets say
+/// what a picture really needs, and browsers decode Main and High under it but
+/// refuse sections that offer High only.
+const H264: [(u8, u8, bool, u32); 6] = [
+    (108, 109, true, 0x42_e01f),
+    (127, 121, true, 0x42_001f),
+    (123, 119, true, 0x4d_001f),
+    (114, 115, true, 0x64_001f),
+    (124, 120, false, 0x42_e01f),
+    (125, 107, false, 0x42_001f),
+];
+
+/// Why an offer or answer was refused. The peer's fault.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum SdpError {
+    /// Larger than any browser's.
+    #[error("the description is too large")]
+    TooLarge,
+    /// Not SDP, or not what RFC 8829 makes of it.
+    #[error("the description is malformed")]
+    Malformed,
+    /// No codec in common. Ours are H.264 and Opus.
+    #[error("no common codec: H.264 video and Opus audio are supported")]
+    NoCodec,
+    /// The first section is refused, which leaves browsers without a transport.
+    #[error("the first section cannot be refused")]
+    FirstRefused,
+}
+
+/// Which half of a stream a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Publisher,
+    Player,
+}
+
+/// A peer that is ready for a shard, and the description to send it.
+#[derive(Debug)]
+pub struct Negotiated {
+    /// Its side of the connection.
+    pub rtc: Rtc,
+    /// Media sections.
+    pub mids: Vec<Mid>,
+    /// What the remote answer belongs to, when we made the offer.
+    pub pending: Option<SdpPendingOffer>,
+    /// Offer or answer to send.
+    pub sdp: String,
+}
+
+/// One `m=` section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Section {
+    kind: Option<MediaKind>,
+    refused: bool,
+}
+
+/// An offer to a player (C§8.4): audio first, a data channel named `label`.
+pub fn offer(tracks: &Tracks, label: &str, candidates: Vec<Candidate>, now: Instant) -> Option<Negotiated> {
+    let mut rtc = build(Role::Player, candidates, now);
+    let mut api = rtc.sdp_api();
+    let mut mids = Vec::new();
+    let stream = Some(label.to_owned());
+    if tracks.audio.is_some() {
+        mids.push(api.add_media(MediaKind::Audio, Direction::SendOnly, stream.clone(), None, None));
+    }
+    if tracks.video.is_some() {
+        mids.push(api.add_media(MediaKind::Video, Direction::SendOnly, stream, None, None));
+    }
+    api.add_channel(label.to_owned());
+    let (offer, pending) = api.apply()?;
+    Some(Negotiated { rtc, mids, pending: Some(pending), sdp: offer.to_sdp_string() })
+}
+
+/// Takes a player's answer to our offer.
+pub fn accept_answer(rtc: &mut Rtc, pending: SdpPendingOffer, sdp: &str) -> Result<(), SdpError> {
+    let sections = check(sdp)?;
+    if sections.first().is_some_and(|first| first.refused) {
+        return Err(SdpError::FirstRefused);
+    }
+    let answer = SdpAnswer::from_sdp_string(sdp).map_err(|_| SdpError::Malformed)?;
+    rtc.sdp_api().accept_answer(pending, answer).map_err(|_| SdpError::Malformed)
+}
+
+/// Answers a publisher's offer.
+pub fn answer_publisher(sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
+    answer(Role::Publisher, sdp, candidates, now)
+}
+
+/// Answers a player's offer (WHEP).
+pub fn answer_player(sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
+    answer(Role::Player, sdp, candidates, now)
+}
+
+fn answer(role: Role, sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
+    let offered = check(sdp)?;
+    let offer = SdpOffer::from_sdp_string(sdp).map_err(|_| SdpError::Malformed)?;
+    let mut rtc = build(role, candidates, now);
+    let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| SdpError::Malformed)?;
+    let sdp = answer.to_sdp_string();
+    let answered = sections(&sdp);
+    accepts(&offered, &answered)?;
+    let mids = mids(&sdp).into_iter().filter(|&mid| rtc.media(mid).is_some_and(|m| !m.disabled())).collect();
+    Ok(Negotiated { rtc, mids, pending: None, sdp })
+}
+
+/// A kind that is offered must not be refused, or the stream would lack it
+/// without anybody being told.
+fn accepts(offered: &[Section], answered: &[Section]) -> Result<(), SdpError> {
+    let media = |s: &&Section| s.kind.is_some() && !s.refused;
+    if answered.iter().filter(media).count() == 0 {
+        return Err(SdpError::NoCodec);
+    }
+    let lost = [MediaKind::Audio, MediaKind::Video].into_iter().any(|kind| {
+        let has = |list: &[Section]| list.iter().filter(media).any(|s| s.kind == Some(kind));
+        has(offered) && !has(answered)
+    });
+    if lost {
+        return Err(SdpError::NoCodec);
+    }
+    if answered.first().is_some_and(|first| first.refused) {
+        return Err(SdpError::FirstRefused);
+    }
+    Ok(())
+}
+
+/// A candidate line of a peer. ICE-lite needs none, so this only says whether it
+/// is one; names of `.local` hosts are.
+pub fn is_candidate(text: &str) -> bool {
+    text.len() <= 1024 && (text.is_empty() || text.trim_start_matches("a=").starts_with("candidate:"))
+}
+
+fn build(role: Role, candidates: Vec<Candidate>, now: Instant) -> Rtc {
+    let mut config = RtcConfig::new()
+        .set_ice_lite(true)
+        .set_rtp_mode(true)
+        .set_dtls_version(DtlsVersion::Dtls12)
+        .set_extension_map(extensions(role))
+        .set_send_buffer_audio(50)
+        .set_send_buffer_video(512)
+        .clear_codecs()
+        .enable_opus(true, false);
+    if let Some(cert) = certificate() {
+        config = config.set_dtls_cert(cert);
+    }
+    let codecs = config.codec_config();
+    for (pt, rtx, mode_1, profile) in H264 {
+        codecs.add_h264(pt.into(), Some(rtx.into()), mode_1, profile);
+    }
+    let mut rtc = config.build(now);
+    for candidate in candidates {
+        rtc.add_local_candidate(candidate);
+    }
+    rtc
+}
+
+/// Publishers need transport-wide congestion control to send more than a few
+/// hundred kbit/s; players would only report what nobody uses.
+fn extensions(role: Role) -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    map.set(4, Extension::RtpMid);
+    if role == Role::Publisher {
+        map.set(2, Extension::AbsoluteSendTime);
+        map.set(3, Extension::TransportSequenceNumber);
+    }
+    map
+}
+
+/// One P-256 certificate per process; a new one at each start.
+fn certificate() -> Option<DtlsCert> {
+    static CERTIFICATE: OnceLock<Option<DtlsCert>> = OnceLock::new();
+    let make = || str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
+    CERTIFICATE.get_or_init(make).clone()
+}
+
+fn check(sdp: &str) -> Result<Vec<Section>, SdpError> {
+    if sdp.len() > MAX_SDP || sdp.lines().count() > MAX_LINES {
+        return Err(SdpError::TooLarge);
+    }
+    let sections = sections(sdp);
+    match sections.len() {
+        0 => Err(SdpError::Malformed),
+        n if n > MAX_SECTIONS => Err(SdpError::TooLarge),
+        _ => Ok(sections),
+    }
+}
+
+fn sections(sdp: &str) -> Vec<Section> {
+    let mut out: Vec<Section> = Vec::new();
+    for line in sdp.lines() {
+        if let Some(line) = line.strip_prefix("m=") {
+            let mut words = line.split(' ');
+            let kind = match words.next() {
+                Some("audio") => Some(MediaKind::Audio),
+                Some("video") => Some(MediaKind::Video),
+                _ => None,
+            };
+            out.push(Section { kind, refused: words.next() == Some("0") });
+        } else if line.trim_end() == "a=bundle-only"
+            && let Some(last) = out.last_mut()
+        {
+            // Port 0 then only says that another section carries it (RFC 8843 §7.2.1).
+            last.refused = false;
+        }
+    }
+    out
+}
+
+fn mids(sdp: &str) -> Vec<Mid> {
+    sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(|mid| mid.trim().into()).collect()
+}
+
+/// Whether the publisher's sections carry sound and pictures towards us.
+pub fn receives(rtc: &Rtc, mids: &[Mid], kind: MediaKind) -> bool {
+    let media = mids.iter().filter_map(|&mid| rtc.media(mid));
+    media.filter(|m| m.kind() == kind).any(|m| m.direction().is_receiving())
+}
+
+/// Whether a payload type is one of ours and not a retransmission.
+pub fn is_media(codec: Codec) -> bool {
+    matches!(codec, Codec::H264 | Codec::Opus)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! The streams that a shard's players play, each read once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use contract::StreamKey;
+use contract::registry::Live;
+
+use super::command::Bell;
+use super::fanout::{Keyframes, Place, Read, View};
+use super::packetiser::Packetiser;
+use super::peer::PeerId;
+
+/// A player that is behind gets its next burst so much later: 64 packets in 4 ms
+/// are 150 Mbit/s.
+const PACE: Duration = Duration::from_millis(4);
+
+/// Names a live stream within a shard. A stream that is published anew has a new
+/// one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct StreamId(u64);
+
+/// Set by the ring when it has more.
+struct Dirty {
+    flag: AtomicBool,
+    bell: Arc<Bell>,
+}
+
+impl Wake for Dirty {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.flag.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
+struct Stream {
+    key: StreamKey,
+    /// Held so that its address names it.
+    live: Arc<Live>,
+    /// Absent only while players are served from it.
+    view: Option<View>,
+    on_demand: bool,
+    dirty: Arc<Dirty>,
+    waker: Waker,
+    players: Arc<Vec<PeerId>>,
+    /// When some player was left behind.
+    behind: Option<Instant>,
+    /// Makes packets of a frame publisher.
+    packetiser: Option<Packetiser>,
+}
+
+/// What [`Streams::read`] met.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Met {
+    pub(crate) more: bool,
+    pub(crate) ended: bool,
+}
+
+/// All streams of a shard.
+pub(crate) struct Streams {
+    bell: Arc<Bell>,
+    streams: HashMap<StreamId, Stream>,
+    by_live: HashMap<usize, StreamId>,
+    next: u64,
+}
+
+impl Streams {
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Self { bell, streams: HashMap::new(), by_live: HashMap::new(), next: 0 }
+    }
+
+    /// The view of a live stream, opened if need be; none when it has ended or
+    /// cannot be made into packets.
+    pub(crate) fn open(&mut self, live: &Arc<Live>, key: &StreamKey, now: Instant) -> Option<StreamId> {
+        let address = Arc::as_ptr(live) as usize;
+        if let Some(&id) = self.by_live.get(&address) {
+            return Some(id);
+        }
+        if live.frames.ended().is_some() {
+            return None;
+        }
+        let (view, packetiser) = match &live.packets {
+            Some(ring) => (View::new(ring.reader(), Keyframes::OnDemand), None),
+            None => {
+                let packetiser = Packetiser::start(&live.frames, key).ok()?;
+                let view = View::new(packetiser.ring().reader(), packetiser.keyframes());
+                (view, Some(packetiser))
+            }
+        };
+        let id = StreamId(self.next);
+        self.next += 1;
+        let dirty = Arc::new(Dirty { flag: AtomicBool::new(true), bell: self.bell.clone() });
+        let stream = Stream {
+            key: key.clone(),
+            live: live.clone(),
+            on_demand: view.keyframes() == Keyframes::OnDemand,
+            view: Some(view),
+            waker: Waker::from(dirty.clone()),
+            dirty,
+            players: Arc::default(),
+            behind: None,
+            packetiser,
+        };
+        self.streams.insert(id, stream);
+        self.by_live.insert(address, id);
+        self.read(id, now);
+        Some(id)
+    }
+
+    /// A place for a player, who is one of its players from now on.
+    pub(crate) fn join(&mut self, id: StreamId, player: PeerId, now: Instant) -> Option<Place> {
+        let stream = self.streams.get_mut(&id)?;
+        let place = stream.view.as_ref()?.join(now);
+        if !stream.players.contains(&player) {
+            Arc::make_mut(&mut stream.players).push(player);
+        }
+        stream.dirty.flag.store(true, Ordering::Release);
+        self.bell.ring();
+        Some(place)
+    }
+
+    /// A player leaves. The last one closes the stream.
+    pub(crate) fn leave(&mut self, id: StreamId, player: PeerId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        Arc::make_mut(&mut stream.players).retain(|&one| one != player);
+        if stream.players.is_empty() {
+            self.close(id);
+        }
+    }
+
+    /// Forgets a stream.
+    pub(crate) fn close(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.remove(&id) {
+            self.by_live.remove(&(Arc::as_ptr(&stream.live) as usize));
+        }
+    }
+
+    /// Drops what is held of a silenced stream.
+    pub(crate) fn forget(&mut self, id: StreamId) {
+        if let Some(view) = self.streams.get_mut(&id).and_then(|stream| stream.view.as_mut()) {
+            view.forget();
+        }
+    }
+
+    /// Streams that have something new, or players behind whose turn has come.
+    pub(crate) fn dirty(&mut self, now: Instant) -> Vec<StreamId> {
+        let due = |stream: &Stream| {
+            let late = stream.behind.is_some_and(|at| now >= at + PACE);
+            stream.dirty.flag.swap(false, Ordering::AcqRel) || late
+        };
+        self.streams.iter().filter(|(_, stream)| due(stream)).map(|(&id, _)| id).collect()
+    }
+
+    /// Reads what is new into the stream's view.
+    pub(crate) fn read(&mut self, id: StreamId, now: Instant) -> Met {
+        let Some(stream) = self.streams.get_mut(&id) else { return Met { more: false, ended: true } };
+        let Some(view) = stream.view.as_mut() else { return Met { more: false, ended: false } };
+        let read = view.read(&mut Context::from_waker(&stream.waker), now);
+        let more = read == Read::More;
+        stream.dirty.flag.fetch_or(more, Ordering::AcqRel);
+        Met { more, ended: matches!(read, Read::Ended(_)) }
+    }
+
+    /// Some player has more to get; since when.
+    pub(crate) fn set_behind(&mut self, id: StreamId, since: Option<Instant>) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.behind = since;
+        }
+    }
+
+    /// When a player that is behind gets more.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.streams.values().filter_map(|stream| stream.behind).min().map(|at| at + PACE)
+    }
+
+    /// Who plays it.
+    pub(crate) fn players(&self, id: StreamId) -> Arc<Vec<PeerId>> {
+        self.streams.get(&id).map(|stream| stream.players.clone()).unwrap_or_default()
+    }
+
+    /// Lends the view, so that players can be served from it.
+    pub(crate) fn take_view(&mut self, id: StreamId) -> Option<View> {
+        self.streams.get_mut(&id)?.view.take()
+    }
+
+    /// Gives the view back.
+    pub(crate) fn put_view(&mut self, id: StreamId, view: View) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.view = Some(view);
+        }
+    }
+
+    /// Whether key frames can be asked for.
+    pub(crate) fn on_demand(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.on_demand)
+    }
+
+    /// Asks an encoder of ours for a key frame; otherwise says whose publisher is
+    /// to be asked.
+    pub(crate) fn ask_keyframe(&mut self, id: StreamId) -> Option<StreamKey> {
+        let stream = self.streams.get_mut(&id)?;
+        match &mut stream.packetiser {
+            Some(packetiser) => {
+                packetiser.ask_keyframe();
+                None
+            }
+            None => Some(stream.key.clone()),
+        }
+    }
+}
