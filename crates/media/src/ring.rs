@@ -282,6 +282,17 @@ impl<T: Item> Reader<T> {
         self.wait_gop = state.gop.is_none();
     }
 
+    /// Goes on at the newest group of pictures if that starts later than its
+    /// place, and says how many items it left out. For a player that is slow but
+    /// not yet so slow that the ring has dropped what it needs.
+    pub fn skip_ahead(&mut self) -> Option<u64> {
+        let gop = lock(&self.shared).gop.filter(|&gop| gop > self.next)?;
+        let lost = gop - self.next;
+        self.next = gop;
+        self.wait_gop = false;
+        Some(lost)
+    }
+
     /// How many items it has not read yet.
     pub fn lag(&self) -> u64 {
         lock(&self.shared).next().saturating_sub(self.next)

@@ -74,8 +74,16 @@ impl Registry {
     }
 }
 
+/// A full mailbox makes askers wait, so it should hold a burst: every player of
+/// a large stream that joins or leaves at once.
+const MAILBOX: usize = 1024;
+
 impl Actor for Registry {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
 }
 
 impl Handler<Publish> for Registry {

@@ -76,22 +76,19 @@ impl Handler<SetStanding> for Session {
     type Result = ResponseFuture<Fenced>;
 
     fn handle(&mut self, msg: SetStanding, ctx: &mut Self::Context) -> Self::Result {
-        let holds = self.fence_or_kill(ctx, What::Standing { standing: msg.standing, until: msg.until });
-        let silences = self.role == Action::Publish && msg.standing == Standing::Revoked;
-        if !silences {
-            return Box::pin(holds);
+        let order = What::Standing { standing: msg.standing, until: msg.until };
+        if self.role == Action::Play || msg.standing != Standing::Revoked {
+            return Box::pin(self.fence_or_kill(ctx, order));
         }
         self.closed = Some(CloseReason::Revoked);
-        let silence = self.silence.clone();
-        let stream = self.stream.clone();
-        let session = self.id;
+        // The registry is asked first: the order makes the publisher give its
+        // place back, and a place that is given back can no longer be silenced.
+        let silenced = self.silence.send(Silence { stream: self.stream.clone(), session: self.id });
+        let holds = self.fence_or_kill(ctx, order);
         Box::pin(async move {
-            let own = holds.await;
-            match silence.send(Silence { stream, session }).await {
-                Ok(Fenced::Confirmed) => own,
-                // The registry is gone only when the process ends.
-                Ok(Fenced::Closed) | Err(_) => Fenced::Closed,
-            }
+            let (silenced, own) = futures_util::future::join(silenced, holds).await;
+            // The registry is gone only when the process ends.
+            if silenced.is_ok() { own } else { Fenced::Closed }
         })
     }
 }

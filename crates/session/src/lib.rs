@@ -14,6 +14,7 @@ mod actor;
 mod admission;
 mod plane;
 mod protocol;
+pub mod tcp;
 
 pub use admission::{Admission, Link, Links, Pass, Player, Publisher, Refused, Request};
 pub use plane::{ChannelPlane, DataPlane, Order, Orders, What, channel};

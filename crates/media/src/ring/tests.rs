@@ -139,3 +139,16 @@ fn a_restarted_reader_goes_on_at_the_newest_keyframe() {
     reader.restart();
     assert_eq!(drain(&mut reader), ["tracks 1", "3", "4"]);
 }
+
+#[test]
+fn skipping_ahead_goes_to_a_newer_keyframe_and_never_back() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    writer.push(video(0, true));
+    let mut reader = writer.ring().reader();
+    writer.push(video(1, false));
+    assert_eq!(reader.skip_ahead(), None);
+    writer.push(video(2, true));
+    assert_eq!(reader.skip_ahead(), Some(2));
+    assert_eq!(drain(&mut reader), ["tracks 1", "2"]);
+    assert_eq!(reader.skip_ahead(), None);
+}
