@@ -122,8 +122,7 @@ impl Lane {
 
     /// Where the newest sample ends; where the lane stands when it has none.
     pub(crate) fn end(&self) -> MediaTime {
-        // A microsecond up, so that what starts here starts after the last tick.
-        self.time(self.held.as_ref().map_or(self.start, Held::end)) + Duration::from_micros(1)
+        self.time(self.held.as_ref().map_or(self.start, Held::end))
     }
 
     /// Whether the open segment begins with a sync sample, or has none yet.

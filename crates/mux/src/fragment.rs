@@ -17,6 +17,9 @@ const LEAP: Duration = Duration::from_secs(10);
 /// Backwards, pictures are only squeezed together for so long.
 const STEP_BACK: Duration = Duration::from_secs(1);
 
+/// Microseconds round ticks to the nearest; this takes the rest.
+const ROUNDING: Duration = Duration::from_micros(1);
+
 /// A finished media segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
@@ -110,13 +113,22 @@ impl Fragmenter {
     /// A frame of the track that decides where the run starts and ends.
     fn lead(&mut self, frame: &Frame, can_start: bool) -> Placed {
         match self.origin {
-            None if !can_start => return Placed::Dropped,
-            None => (self.origin, self.newest) = (Some(frame.dts), frame.dts),
-            Some(_) if self.leaps(frame.dts) => return Placed::Leap,
-            Some(_) => {}
+            None if can_start => self.start(frame),
+            None => Placed::Dropped,
+            Some(_) if self.leaps(frame.dts) => Placed::Leap,
+            Some(_) => {
+                self.newest_lead = frame.dts;
+                self.place(frame)
+            }
         }
-        self.newest_lead = frame.dts;
-        self.place(frame)
+    }
+
+    fn start(&mut self, frame: &Frame) -> Placed {
+        (self.origin, self.newest, self.newest_lead) = (Some(frame.dts), frame.dts, frame.dts);
+        let placed = self.place(frame);
+        // Ticks of the other track may round to before where the last run ended.
+        self.open = self.at.max(self.base - MediaTime::from_micros(1));
+        placed
     }
 
     /// Forwards, sound that went on without pictures bridges a hole; backwards,
@@ -160,6 +172,11 @@ impl Fragmenter {
         self.base - (MediaTime::ZERO - since)
     }
 
+    /// Where the newest frame is on the timeline.
+    pub fn position(&self) -> MediaTime {
+        self.at
+    }
+
     /// Time in the open segment, up to the newest frame.
     pub fn elapsed(&self) -> Duration {
         self.at.since(self.open)
@@ -175,9 +192,14 @@ impl Fragmenter {
         self.video.as_ref().is_none_or(Lane::starts_in_sync)
     }
 
-    /// Where the newest frame ends on the timeline.
+    /// Where the newest frame ends on the timeline, or just after: a run that
+    /// starts here overlaps no sample of this one.
     pub fn end(&self) -> MediaTime {
-        self.lanes().map(Lane::end).max().unwrap_or(self.base).max(self.base)
+        self.last().max(self.base) + ROUNDING
+    }
+
+    fn last(&self) -> MediaTime {
+        self.lanes().map(Lane::end).max().unwrap_or(self.base)
     }
 
     /// Closes the open segment before the newest frame of each track, which
@@ -197,9 +219,10 @@ impl Fragmenter {
         Some(Segment { bytes, start, duration: end.since(start), independent })
     }
 
-    /// Closes the open segment with everything in it. The run is over.
-    pub fn finish(mut self, sequence: u32) -> Option<Segment> {
-        self.at = self.end();
+    /// Closes the open segment with everything in it. The run is over; nothing
+    /// more is to be pushed.
+    pub fn finish(&mut self, sequence: u32) -> Option<Segment> {
+        self.at = self.last();
         self.video.iter_mut().for_each(Lane::finish);
         self.audio.iter_mut().for_each(|audio| audio.lane.finish());
         self.cut(sequence)

@@ -1,4 +1,5 @@
 //! ffmpeg and ffprobe read what we write.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test binary")]
 
 #[allow(dead_code, unreachable_pub)]
 mod clip;
@@ -18,12 +19,11 @@ fn mux(clip: &Clip, file: &Path) -> usize {
     let mut segments = 0;
     for frame in &clip.frames {
         assert_eq!(fragmenter.push(frame), Placed::Kept);
-        if frame.track == TrackKind::Video && frame.keyframe {
-            if let Some(segment) = fragmenter.cut(segments) {
-                assert!(segment.independent);
-                out.extend_from_slice(&segment.bytes);
-                segments += 1;
-            }
+        let cuts = frame.track == TrackKind::Video && frame.keyframe;
+        if let Some(segment) = cuts.then(|| fragmenter.cut(segments)).flatten() {
+            assert!(segment.independent);
+            out.extend_from_slice(&segment.bytes);
+            segments += 1;
         }
     }
     out.extend_from_slice(&fragmenter.finish(segments).unwrap().bytes);

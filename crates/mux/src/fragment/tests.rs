@@ -196,7 +196,8 @@ proptest! {
         for (frame, cut) in frames {
             if f.push(&frame) == Placed::Leap {
                 let end = f.end();
-                segments.extend(std::mem::replace(&mut f, Fragmenter::new(&tracks, end).unwrap()).finish(0));
+                segments.extend(f.finish(0));
+                f = Fragmenter::new(&tracks, end).unwrap();
                 prop_assert!(f.push(&frame) != Placed::Leap);
             }
             if cut {
