@@ -1,10 +1,83 @@
 //! Addresses of peers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
 
 /// The one form of an address: a v4-mapped v6 address is v4, and `::1` is the
 /// v4 loopback (C§16.3), so that one rule covers one peer.
 pub fn canonical(ip: IpAddr) -> IpAddr {
     let ip = ip.to_canonical();
     if ip.is_loopback() { IpAddr::from([127, 0, 0, 1]) } else { ip }
+}
+
+/// Stands for a peer whose address is not known: no rule but "everybody" contains it.
+pub const UNKNOWN_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Proxies whose word about a peer's address counts (C§16.3). None by default.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+impl TrustedProxies {
+    /// Trusts whoever connects from one of `networks`.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks.into())
+    }
+
+    /// Whether `peer` is such a proxy.
+    pub fn contains(&self, peer: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&peer.to_canonical()) || net.contains(&canonical(peer)))
+    }
+
+    /// Where a request really comes from, in canonical form: the nearest address
+    /// in `X-Forwarded-For` that is not itself a trusted proxy. Values come in the
+    /// order of the headers. A header of anybody else is ignored, and an unreadable
+    /// one of a trusted proxy gives [`UNKNOWN_PEER`].
+    pub fn origin<'a>(&self, peer: IpAddr, forwarded_for: impl IntoIterator<Item = &'a str>) -> IpAddr {
+        let values: Vec<&str> = forwarded_for.into_iter().collect();
+        let mut nearest = peer;
+        for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+            if !self.contains(nearest) {
+                break;
+            }
+            let Some(ip) = hop_address(hop.trim()) else { return UNKNOWN_PEER };
+            nearest = ip;
+        }
+        canonical(nearest)
+    }
+}
+
+/// An address with or without a port, as proxies write it.
+fn hop_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(proxies.origin(ip("198.51.100.1"), ["127.0.0.1"]), ip("198.51.100.1"));
+        assert_eq!(proxies.origin(ip("::ffff:10.0.0.1"), ["203.0.113.9"]), ip("203.0.113.9"));
+        assert_eq!(proxies.origin(ip("10.0.0.1"), []), ip("10.0.0.1"));
+        assert_eq!(TrustedProxies::default().origin(ip("::1"), ["8.8.8.8"]), ip("127.0.0.1"));
+    }
+
+    #[test]
+    fn the_nearest_untrusted_hop_counts_and_what_it_claims_does_not() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let hops = ["127.0.0.1, 203.0.113.9:4711", "10.0.0.2 "];
+        assert_eq!(proxies.origin(ip("10.0.0.1"), hops), ip("203.0.113.9"));
+        assert_eq!(proxies.origin(ip("10.0.0.1"), ["[2001:db8::1]:443"]), ip("2001:db8::1"));
+        assert_eq!(proxies.origin(ip("10.0.0.1"), ["unknown"]), UNKNOWN_PEER);
+        assert_eq!(proxies.origin(ip("10.0.0.1"), [""]), UNKNOWN_PEER);
+    }
 }
