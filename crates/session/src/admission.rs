@@ -158,6 +158,15 @@ impl Pass {
         self.session.traffic.clone()
     }
 
+    /// Whether the stream's one publisher's place is free now, or will be taken
+    /// over. A first look, for protocols whose tracks are known only after media
+    /// has come: [`go_live`](Self::go_live) decides.
+    pub async fn place_is_free(&self) -> Result<bool, Refused> {
+        let look = GetStream { stream: self.request.stream.clone() };
+        let view = self.links.get_stream.send(look).await.map_err(|_| Refused::Unavailable)?;
+        Ok(self.permit.replaces.is_some() || view.is_none_or(|stream| stream.live.is_none()))
+    }
+
     /// Takes the stream's one publisher's place. `plane` gets orders from now on.
     pub async fn go_live(
         self,
