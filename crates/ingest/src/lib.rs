@@ -1,3 +1,4 @@
 //! Connections that carry media: RTMP and WebRTC, publishing and playing.
 
+pub mod rtmp;
 pub mod webrtc;

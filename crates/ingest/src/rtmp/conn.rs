@@ -1,0 +1,199 @@
+//! A connection's life up to the moment its role is known.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use contract::{Action, AppName, Clock, Credentials, Protocol, StreamId, StreamKey};
+use rtmp::{Event, RequestId, Status, Target, publish_target};
+use session::{Admission, Pass, Request};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::wire::{Wire, WireError};
+use super::{dialect, play, publish};
+
+/// From the first byte to a finished handshake (C§16.20).
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// From the handshake to a request, and from one request to the next.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// For a goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What a connection needs to know.
+pub(super) struct Context {
+    pub(super) admission: Admission,
+    pub(super) clock: Clock,
+    pub(super) peer: IpAddr,
+    pub(super) stop: CancellationToken,
+}
+
+/// What becomes of a connection after a request.
+pub(super) enum Next {
+    /// The peer may ask anew.
+    Idle,
+    /// It is over; say what is queued, and close.
+    Close,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn run(socket: TcpStream, context: Context) {
+    let span = tracing::info_span!("rtmp", peer = %context.peer);
+    let served = async {
+        let mut random = [0; rtmp::HANDSHAKE_LEN];
+        if getrandom::fill(&mut random).is_err() {
+            return;
+        }
+        match Wire::new(socket, &random) {
+            Ok(wire) => Conn { wire, context, app: None }.serve().await,
+            Err(error) => tracing::debug!(%error, "socket failed"),
+        }
+    };
+    served.instrument(span).await;
+}
+
+struct Conn {
+    wire: Wire,
+    context: Context,
+    app: Option<String>,
+}
+
+impl Conn {
+    async fn serve(mut self) {
+        match self.talk().await {
+            Ok(()) => self.wire.flush(GOODBYE).await,
+            Err(WireError::Closed) => {}
+            Err(error) => tracing::debug!(%error, "connection failed"),
+        }
+    }
+
+    async fn talk(&mut self) -> Result<(), WireError> {
+        match tokio::time::timeout(HANDSHAKE, self.wire.event()).await {
+            Ok(event) => drop(event?),
+            Err(_) => return Ok(()),
+        }
+        let stop = self.context.stop.clone();
+        loop {
+            let event = tokio::select! {
+                event = tokio::time::timeout(IDLE, self.wire.event()) => event,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let Ok(event) = event else { return Ok(()) };
+            if let Next::Close = self.on_event(event?).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) -> Result<Next, WireError> {
+        match event {
+            Event::Connect(connect) => Ok(self.connect(connect.app)),
+            Event::Publish(request) => self.request(Action::Publish, request.id, &request.name).await,
+            Event::Play(request) => self.request(Action::Play, request.id, &request.name).await,
+            _ => Ok(Next::Idle),
+        }
+    }
+
+    fn connect(&mut self, app: String) -> Next {
+        let name = AppName::parse(&publish_target(&app, "").app);
+        if name.is_ok_and(|name| self.context.admission.settings(&name).is_some()) {
+            self.app = Some(app);
+            self.wire.engine.accept_connect(&dialect::CONNECTED);
+            Next::Idle
+        } else {
+            self.wire.engine.reject_connect(&dialect::UNKNOWN_APP);
+            Next::Close
+        }
+    }
+
+    async fn request(&mut self, action: Action, id: RequestId, name: &str) -> Result<Next, WireError> {
+        let target = publish_target(self.app.as_deref().unwrap_or_default(), name);
+        let Asked { request, pass } = match self.ask(action, &target).await {
+            Ok(asked) => asked,
+            Err(refusal) => return Ok(self.refuse(id, &refusal.status())),
+        };
+        let span =
+            tracing::info_span!("session", id = %pass.session(), role = %action, stream = %request.stream);
+        let role = Role { id, request, pass };
+        match action {
+            Action::Publish => publish::run(&mut self.wire, &self.context, role).instrument(span).await,
+            Action::Play => play::run(&mut self.wire, &self.context, role).instrument(span).await,
+        }
+    }
+
+    fn refuse(&mut self, id: RequestId, status: &Status<'_>) -> Next {
+        // A request that was withdrawn needs no answer.
+        let _ = self.wire.engine.refuse(id, status);
+        Next::Close
+    }
+
+    async fn ask(&self, action: Action, target: &Target) -> Result<Asked, Refusal> {
+        let words = |status: Status<'_>| Refusal {
+            code: status.code.to_owned(),
+            description: status.description.to_owned(),
+        };
+        let app = AppName::parse(&target.app).map_err(|_| words(dialect::UNKNOWN_APP))?;
+        let settings = self.context.admission.settings(&app).ok_or_else(|| words(dialect::UNKNOWN_APP))?;
+        let id = StreamId::parse(&target.id).map_err(|error| words(dialect::bad_id(error)))?;
+        if action == Action::Play && !settings.rtmp.playback {
+            return Err(words(dialect::PLAYBACK_DISABLED));
+        }
+        let request = Request {
+            action,
+            stream: StreamKey { app, id },
+            credentials: credentials(target),
+            peer: self.context.peer,
+            protocol: Protocol::Rtmp,
+        };
+        match self.context.admission.ask(request.clone()).await {
+            Ok(pass) => Ok(Asked { request, pass }),
+            Err(why) => {
+                tracing::info!(stream = %request.stream, %action, %why, "refused");
+                let blocked = blocked_text(&request);
+                Err(words(dialect::refused(action, why, &target.id, &blocked)))
+            }
+        }
+    }
+}
+
+struct Asked {
+    request: Request,
+    pass: Pass,
+}
+
+/// A refusal in the dialect's words.
+struct Refusal {
+    code: String,
+    description: String,
+}
+
+impl Refusal {
+    fn status(&self) -> Status<'_> {
+        Status::error(&self.code, &self.description)
+    }
+}
+
+/// A request that auth has allowed.
+pub(super) struct Role {
+    pub(super) id: RequestId,
+    pub(super) request: Request,
+    pub(super) pass: Pass,
+}
+
+/// What the dialect says to this subscriber when he is blocked.
+pub(super) fn blocked_text(request: &Request) -> String {
+    let subscriber = request.credentials.subscriber.as_ref().map_or("", contract::SubscriberId::as_str);
+    dialect::blocked_text(request.action, subscriber)
+}
+
+/// Placeholders of the path form ("-" or "token" for no token) are harmless:
+/// nothing asks for a token where none is configured.
+fn credentials(target: &Target) -> Credentials {
+    Credentials::from_texts(
+        target.param("subscriberId"),
+        target.param("subscriberCode"),
+        target.param("token"),
+    )
+}

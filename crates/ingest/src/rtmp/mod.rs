@@ -1,0 +1,121 @@
+//! RTMP over TCP: a listener, and one task per connection.
+//!
+//! `wire` moves bytes between a socket and the sans-IO engine of crate `rtmp`,
+//! `conn` is a connection's life up to the moment its role is known, `publish`
+//! and `play` are the two roles, `dialect` holds AMS's words.
+
+mod conn;
+mod dialect;
+mod outbox;
+mod play;
+mod publish;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use contract::{Clock, canonical};
+use futures_util::future::BoxFuture;
+use session::{Admission, Protocol, ServeError};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Where and how RTMP is served.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Connections at a time, in whatever state; more are closed at once.
+    pub max_connections: usize,
+    /// Worker threads; RTMP has its own, so that fan-out never delays the
+    /// control plane.
+    pub threads: usize,
+}
+
+/// RTMP publishing and playback.
+pub struct Rtmp {
+    listener: std::net::TcpListener,
+    config: Config,
+    admission: Admission,
+    clock: Clock,
+}
+
+impl Rtmp {
+    /// Binds the address; nobody is accepted before [`Protocol::serve`].
+    pub fn bind(config: Config, admission: Admission, clock: Clock) -> Result<Self, ServeError> {
+        let address = config.listen;
+        let listener = std::net::TcpListener::bind(address)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|source| ServeError::Bind { address, source })?;
+        Ok(Self { listener, config, admission, clock })
+    }
+
+    /// The address that it listens on, with the port that the system chose if
+    /// the configuration left that open.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    async fn accept_until(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.config.max_connections));
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.start(socket, peer, &places, &stop),
+                Err(error) => {
+                    // Out of descriptors, most likely: let some close.
+                    tracing::warn!(%error, "RTMP accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        // Wait until every connection has drained.
+        let all = u32::try_from(self.config.max_connections).unwrap_or(u32::MAX);
+        let _ = places.acquire_many(all).await;
+    }
+
+    fn start(&self, socket: TcpStream, peer: SocketAddr, places: &Arc<Semaphore>, stop: &CancellationToken) {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            tracing::warn!(%peer, "RTMP connection refused: too many");
+            return;
+        };
+        let context = conn::Context {
+            admission: self.admission.clone(),
+            clock: self.clock.clone(),
+            peer: canonical(peer.ip()),
+            stop: stop.clone(),
+        };
+        tokio::spawn(async move {
+            conn::run(socket, context).await;
+            drop(place);
+        });
+    }
+}
+
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+impl Protocol for Rtmp {
+    fn serve(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, Result<(), ServeError>> {
+        let address = self.config.listen;
+        let bind = move |source| ServeError::Bind { address, source };
+        Box::pin(async move {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(self.config.threads)
+                .thread_name("rtmp")
+                .enable_all()
+                .build()
+                .map_err(bind)?;
+            let listener = {
+                let _inside = runtime.enter();
+                self.listener.try_clone().and_then(TcpListener::from_std).map_err(bind)?
+            };
+            let served = runtime.spawn(self.accept_until(listener, stop)).await;
+            runtime.shutdown_background();
+            served.map_err(|_| ServeError::Stopped("the RTMP listener"))
+        })
+    }
+}

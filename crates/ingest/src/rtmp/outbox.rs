@@ -1,0 +1,130 @@
+//! What waits to be written to one connection.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+/// What a run of whole messages carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// Answers, acknowledgements, pings.
+    Control,
+    /// Sound and pictures, and what a decoder needs first.
+    Media,
+}
+
+/// A queue of whole messages, of which only the first may be half written.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    runs: VecDeque<(Carries, Bytes)>,
+    /// How much of the first run the kernel has.
+    written: usize,
+    len: usize,
+}
+
+/// As many pieces as one system call takes; more gain nothing.
+const SLICES: usize = 64;
+
+impl Outbox {
+    pub(super) fn push(&mut self, carries: Carries, run: Bytes) {
+        if !run.is_empty() {
+            self.len += run.len();
+            self.runs.push_back((carries, run));
+        }
+    }
+
+    /// Bytes not handed to the kernel yet.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What to write next.
+    pub(super) fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut skip = self.written;
+        let slice =
+            |(_, run): &'_ (Carries, Bytes)| -> (usize, usize) { (std::mem::take(&mut skip), run.len()) };
+        let ranges: Vec<_> = self.runs.iter().take(SLICES).map(slice).collect();
+        self.runs.iter().zip(ranges).map(|((_, run), (from, to))| IoSlice::new(&run[from..to])).collect()
+    }
+
+    /// The kernel took so many bytes. Says how many of them were media, counted
+    /// when a run is complete.
+    pub(super) fn advance(&mut self, mut bytes: usize) -> usize {
+        let mut media = 0;
+        self.len -= bytes;
+        while let Some((carries, run)) = self.runs.front() {
+            let rest = run.len() - self.written;
+            if bytes < rest {
+                self.written += bytes;
+                break;
+            }
+            media += if *carries == Carries::Media { run.len() } else { 0 };
+            bytes -= rest;
+            self.written = 0;
+            self.runs.pop_front();
+        }
+        media
+    }
+
+    /// Drops the media that has not begun to leave. A half-written message stays,
+    /// because the peer could not read on without its end; says whether there is
+    /// one, in which case nothing at all may be written for now.
+    pub(super) fn drop_media(&mut self) -> HalfWritten {
+        let half = (self.written > 0).then(|| self.runs.pop_front()).flatten();
+        let of_media = matches!(half, Some((Carries::Media, _)));
+        self.runs.retain(|(carries, _)| *carries == Carries::Control);
+        if let Some(half) = half {
+            self.runs.push_front(half);
+        }
+        self.len = self.runs.iter().map(|(_, run)| run.len()).sum::<usize>() - self.written;
+        if of_media { HalfWritten::Media } else { HalfWritten::Nothing }
+    }
+}
+
+/// What the kernel has one part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HalfWritten {
+    /// Nothing, or a message without media.
+    Nothing,
+    /// A message with media.
+    Media,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(outbox: &Outbox) -> Vec<u8> {
+        outbox.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_not_written_again() {
+        let mut outbox = Outbox::default();
+        outbox.push(Carries::Control, Bytes::from_static(b"abc"));
+        outbox.push(Carries::Media, Bytes::from_static(b"defgh"));
+        assert_eq!(outbox.advance(5), 0);
+        assert_eq!(rest(&outbox), b"fgh");
+        assert_eq!(outbox.advance(3), 5);
+        assert!(outbox.is_empty() && rest(&outbox).is_empty());
+    }
+
+    #[test]
+    fn dropping_media_keeps_answers_and_the_end_of_a_message_that_has_begun() {
+        let mut outbox = Outbox::default();
+        outbox.push(Carries::Media, Bytes::from_static(b"begun"));
+        outbox.push(Carries::Media, Bytes::from_static(b"queued"));
+        outbox.push(Carries::Control, Bytes::from_static(b"pong"));
+        outbox.advance(2);
+        assert_eq!(outbox.drop_media(), HalfWritten::Media);
+        assert_eq!((rest(&outbox).as_slice(), outbox.len()), (&b"gunpong"[..], 7));
+        outbox.advance(3);
+        assert_eq!(outbox.drop_media(), HalfWritten::Nothing);
+        assert_eq!(rest(&outbox), b"pong");
+    }
+}

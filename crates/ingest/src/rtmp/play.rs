@@ -1,0 +1,254 @@
+//! A connection that plays.
+//!
+//! The ring is the queue: the task pulls frames only while the kernel takes
+//! them, so a slow player falls behind in the ring and skips to a keyframe
+//! there. What the task itself holds is bounded by [`QUEUE`] and one frame.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::Standing;
+use contract::registry::Live;
+use contract::session::CloseReason;
+use media::{BusReader, Event as Media};
+use rtmp::{Event, Status};
+use session::tcp::Drained;
+use session::{Order, Orders, Player, Request, What};
+use tokio::time::{Instant, interval_at};
+
+use super::conn::{Context, Next, Role, blocked_text};
+use super::dialect;
+use super::wire::{Wire, WireError};
+
+/// Bytes that may wait for the kernel before the task stops pulling frames.
+const QUEUE: usize = 64 << 10;
+
+/// Frames behind before a player skips to a newer keyframe: some 3 s of 30 fps
+/// video with AAC. It only ever skips forward, so a player that has just joined
+/// at an old keyframe plays on from there.
+const BEHIND: u64 = 256;
+
+/// How often a player is asked whether it is there.
+const PING: Duration = Duration::from_secs(5);
+
+/// A player that has answered no ping for so long is gone (C§1,
+/// `rtmp.max_inactivity`).
+const SILENT: Duration = Duration::from_secs(60);
+
+/// Joins the audience and plays to the end.
+pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
+    let Role { id, request, pass } = role;
+    let (plane, orders) = session::channel();
+    let player = match pass.play(plane).await {
+        Ok(player) => player,
+        Err(why) => {
+            tracing::info!(%why, "refused");
+            let blocked = blocked_text(&request);
+            let status = dialect::refused(request.action, why, request.stream.id.as_str(), &blocked);
+            let _ = wire.engine.refuse(id, &status);
+            return Ok(Next::Close);
+        }
+    };
+    if wire.engine.accept_play(id, &dialect::PLAY_START).is_err() {
+        return Ok(Next::Idle);
+    }
+    tracing::info!("playing");
+    let heard = Instant::now();
+    Playing { wire, context, request, player, orders, reader: None, hushed: false, heard, pings: 0 }
+        .run()
+        .await
+}
+
+struct Playing<'a> {
+    wire: &'a mut Wire,
+    context: &'a Context,
+    request: Request,
+    player: Player,
+    orders: Orders,
+    /// `None` while nobody publishes.
+    reader: Option<BusReader>,
+    /// The stream was silenced, and nobody has published since.
+    hushed: bool,
+    heard: Instant,
+    pings: u32,
+}
+
+/// What the task wakes up for.
+enum Wake {
+    Killed,
+    Order(Option<Order>),
+    Live,
+    Media(Media<media::Frame>),
+    Pumped(Result<usize, WireError>),
+    Ping,
+    Stop,
+}
+
+impl Playing<'_> {
+    async fn run(mut self) -> Result<Next, WireError> {
+        self.player.live.mark_changed();
+        let mut ping = interval_at(Instant::now() + PING, PING);
+        loop {
+            let wake = self.wait(&mut ping).await;
+            let over = match wake {
+                Wake::Killed => {
+                    self.wire.reset();
+                    Some(Next::Close)
+                }
+                Wake::Order(order) => self.on_order(order).await,
+                Wake::Live => self.on_live(),
+                Wake::Media(event) => {
+                    self.on_media(event);
+                    self.pull();
+                    self.player.link.traffic.sent(self.wire.write()?);
+                    None
+                }
+                Wake::Pumped(pumped) => {
+                    self.player.link.traffic.sent(pumped?);
+                    self.on_events()
+                }
+                Wake::Ping => self.on_ping(),
+                Wake::Stop => Some(self.say(&dialect::STOPPED)),
+            };
+            if let Some(next) = over {
+                return Ok(next);
+            }
+        }
+    }
+
+    async fn wait(&mut self, ping: &mut tokio::time::Interval) -> Wake {
+        let killed = self.orders.killed();
+        let pulling = self.wire.queued() < QUEUE && self.player.link.standing.is_granted();
+        tokio::select! {
+            biased;
+            () = killed.cancelled() => Wake::Killed,
+            order = self.orders.next() => Wake::Order(order),
+            () = self.context.stop.cancelled() => Wake::Stop,
+            Ok(()) = self.player.live.changed() => Wake::Live,
+            _ = ping.tick() => Wake::Ping,
+            event = next_media(&mut self.reader), if pulling => Wake::Media(event),
+            pumped = self.wire.pump() => Wake::Pumped(pumped),
+        }
+    }
+
+    /// Another publish of the stream began, or this one ended.
+    fn on_live(&mut self) -> Option<Next> {
+        let live: Option<Arc<Live>> = self.player.live.borrow_and_update().clone();
+        if let Some(live) = live {
+            self.reader = Some(live.frames.reader());
+            self.hushed = false;
+            self.release();
+            self.wire.engine.status(&dialect::PUBLISHED);
+        }
+        None
+    }
+
+    /// Takes what the ring holds, as far as the queue has room.
+    fn pull(&mut self) {
+        while self.wire.queued() < QUEUE && self.player.link.standing.is_granted() {
+            let Some(event) = self.reader.as_mut().and_then(BusReader::try_next) else { break };
+            self.on_media(event);
+        }
+        let Some(reader) = self.reader.as_mut().filter(|reader| reader.lag() > BEHIND) else { return };
+        if reader.skip_ahead().is_some() {
+            self.player.link.traffic.gap();
+        }
+    }
+
+    fn on_media(&mut self, event: Media<media::Frame>) {
+        match event {
+            Media::Tracks(tracks) => self.wire.queue_media(|engine| engine.send_tracks(&tracks)),
+            Media::Item(frame) => self.wire.queue_media(|engine| engine.send_frame(&frame)),
+            Media::Gap(_) => self.player.link.traffic.gap(),
+            Media::Ended(_) => {
+                self.reader = None;
+                self.wire.engine.status(&dialect::UNPUBLISHED);
+            }
+        }
+    }
+
+    /// The peer said something; most of it the engine has answered itself.
+    fn on_events(&mut self) -> Option<Next> {
+        self.heard = Instant::now();
+        self.player.link.traffic.heard(self.context.clock.now().wall);
+        while let Some(event) = self.wire.engine.poll_event() {
+            if matches!(event, Event::Ended(_)) {
+                return Some(Next::Idle);
+            }
+        }
+        None
+    }
+
+    fn on_ping(&mut self) -> Option<Next> {
+        if self.heard.elapsed() > SILENT {
+            return Some(Next::Close);
+        }
+        self.pings = self.pings.wrapping_add(1);
+        self.wire.engine.ping(self.pings);
+        None
+    }
+
+    async fn on_order(&mut self, order: Option<Order>) -> Option<Next> {
+        let Some(Order { what, done }) = order else { return Some(Next::Close) };
+        let over = match what {
+            What::Standing { standing: Standing::Granted, .. } => self.resume(),
+            What::Standing { standing: Standing::Suspended, .. } => {
+                let text = blocked_text(&self.request);
+                self.silence(&Status::error("NetStream.Failed", &text), None).await
+            }
+            What::Standing { standing: Standing::Revoked, .. } => {
+                let text = blocked_text(&self.request);
+                self.silence(&Status::error("NetStream.Failed", &text), Some(Next::Close)).await
+            }
+            What::Hush => {
+                self.reader = None;
+                self.hushed = true;
+                self.silence(&dialect::UNPUBLISHED, None).await
+            }
+            What::Close(CloseReason::Revoked) => self.silence(&dialect::STOPPED, Some(Next::Close)).await,
+            What::Close(_) => Some(self.say(&dialect::STOPPED)),
+        };
+        // Nobody waits any more if the fence took too long.
+        let _ = done.send(());
+        over
+    }
+
+    /// Holds all media back, then tells the peer why.
+    async fn silence(&mut self, why: &Status<'_>, then: Option<Next>) -> Option<Next> {
+        if self.wire.silence().await == Drained::Reset {
+            return Some(Next::Close);
+        }
+        self.wire.engine.status(why);
+        then
+    }
+
+    /// The end of a message that a fence cut in half may leave only when nothing
+    /// forbids it any more.
+    fn release(&mut self) {
+        if self.player.link.standing.is_granted() && !self.hushed {
+            self.wire.resume();
+        }
+    }
+
+    fn resume(&mut self) -> Option<Next> {
+        self.release();
+        if let Some(reader) = &mut self.reader {
+            reader.restart();
+        }
+        self.wire.engine.status(&dialect::RESUMED);
+        None
+    }
+
+    fn say(&mut self, status: &Status<'_>) -> Next {
+        self.wire.engine.status(status);
+        self.wire.engine.stream_eof();
+        Next::Close
+    }
+}
+
+async fn next_media(reader: &mut Option<BusReader>) -> Media<media::Frame> {
+    match reader {
+        Some(reader) => reader.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,194 @@
+//! Bytes between one socket and one engine.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rtmp::{Engine, EngineError, Event};
+use session::tcp::{self, Drained};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::outbox::{Carries, HalfWritten, Outbox};
+
+/// Unsent bytes that the kernel may hold for one player. Small, so that a block
+/// has little to wait for; large enough for a picture of 1 Mbit/s.
+const NOTSENT: u32 = 16 << 10;
+
+/// Read at a time.
+const READ: usize = 32 << 10;
+
+/// A peer that takes nothing for so long is gone.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// Why a connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The peer broke the protocol.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The peer closed.
+    #[error("peer closed")]
+    Closed,
+    /// The peer takes nothing.
+    #[error("peer takes nothing")]
+    Stalled,
+}
+
+/// One socket, its engine, and what waits to be written.
+pub(super) struct Wire {
+    socket: TcpStream,
+    pub(super) engine: Engine,
+    outbox: Outbox,
+    buffer: Box<[u8]>,
+    /// Nothing may be written: a message with media is half written, and its end
+    /// is media too.
+    held: bool,
+    /// The last time that the kernel took something, or there was nothing to take.
+    progress: Instant,
+}
+
+impl Wire {
+    pub(super) fn new(socket: TcpStream, random: &[u8; rtmp::HANDSHAKE_LEN]) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT)?;
+        Ok(Self {
+            socket,
+            engine: Engine::new(random),
+            outbox: Outbox::default(),
+            buffer: vec![0; READ].into(),
+            held: false,
+            progress: Instant::now(),
+        })
+    }
+
+    /// Moves bytes until the engine has an event. Cancel-safe.
+    pub(super) async fn event(&mut self) -> Result<Event, WireError> {
+        loop {
+            if let Some(event) = self.engine.poll_event() {
+                return Ok(event);
+            }
+            self.pump().await?;
+        }
+    }
+
+    /// Reads once or writes once, whichever is possible first; says how many
+    /// media bytes went. Cancel-safe.
+    pub(super) async fn pump(&mut self) -> Result<usize, WireError> {
+        self.take_control();
+        let writing = self.wants_write();
+        let stalled = self.progress + STALLED;
+        tokio::select! {
+            ready = self.socket.readable() => {
+                ready?;
+                self.read()?;
+                Ok(0)
+            }
+            ready = self.socket.writable(), if writing => {
+                ready?;
+                self.write()
+            }
+            () = tokio::time::sleep_until(stalled), if writing => Err(WireError::Stalled),
+        }
+    }
+
+    fn read(&mut self) -> Result<(), WireError> {
+        match self.socket.try_read(&mut self.buffer) {
+            Ok(0) => Err(WireError::Closed),
+            Ok(n) => Ok(self.engine.receive(&self.buffer[..n])?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what the kernel takes now; says how many media bytes went.
+    pub(super) fn write(&mut self) -> Result<usize, WireError> {
+        self.take_control();
+        let mut media = 0;
+        while self.wants_write() {
+            match self.socket.try_write_vectored(&self.outbox.slices()) {
+                Ok(0) => return Err(WireError::Closed),
+                Ok(n) => {
+                    media += self.outbox.advance(n);
+                    self.progress = Instant::now();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(media)
+    }
+
+    fn wants_write(&self) -> bool {
+        !self.held && !self.outbox.is_empty()
+    }
+
+    /// What the engine wrote beside media goes into the queue. The stall clock
+    /// starts when the queue stops being empty.
+    fn take_control(&mut self) {
+        let run = self.engine.take_output();
+        self.push(Carries::Control, run);
+    }
+
+    fn push(&mut self, carries: Carries, run: Bytes) {
+        if self.outbox.is_empty() {
+            self.progress = Instant::now();
+        }
+        self.outbox.push(carries, run);
+    }
+
+    /// Lets `write` put media into the engine, and queues that.
+    pub(super) fn queue_media(&mut self, write: impl FnOnce(&mut Engine)) {
+        self.take_control();
+        write(&mut self.engine);
+        let run = self.engine.take_output();
+        self.push(Carries::Media, run);
+    }
+
+    /// Bytes that the kernel has not taken.
+    pub(super) fn queued(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Writes until nothing is queued, at most so long.
+    pub(super) async fn flush(&mut self, limit: Duration) {
+        let flushed = async {
+            self.write()?;
+            while self.wants_write() {
+                self.socket.writable().await?;
+                self.write()?;
+            }
+            Ok::<_, WireError>(())
+        };
+        // A peer that does not take a goodbye does without.
+        let _ = tokio::time::timeout(limit, flushed).await;
+    }
+
+    /// The fence: no media byte leaves after this returns, until [`Wire::resume`].
+    pub(super) async fn silence(&mut self) -> Drained {
+        self.take_control();
+        self.held = self.outbox.drop_media() == HalfWritten::Media;
+        tcp::drain(self.fd()).await
+    }
+
+    /// Media may leave again, the end of a half-written message first.
+    pub(super) fn resume(&mut self) {
+        self.held = false;
+        self.progress = Instant::now();
+    }
+
+    /// Tears the connection down; nothing that is queued anywhere is sent.
+    pub(super) fn reset(&self) {
+        // It fails only on a socket that is not connected any more.
+        let _ = tcp::reset(self.fd());
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
