@@ -105,6 +105,11 @@ impl Assembler {
         if self.phase == Phase::Asking { None } else { self.out.pop_front() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Takes a video message. An error means that this message was left out.
     pub(crate) fn video(&mut self, timestamp: u32, body: &Bytes) -> Result<(), FlvError> {
         match VideoTag::parse(body)? {
@@ -278,3 +283,6 @@ impl Assembler {
         self.held = VecDeque::new();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 mod header;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use bytes::Bytes;

@@ -2,6 +2,8 @@
 
 mod command;
 mod player;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +17,7 @@ use crate::assembler::{Assembler, Media};
 use crate::chunk::Head;
 use crate::flv::tag::CodecName;
 use crate::handshake::{HandshakeError, PACKET, Server};
-use crate::limits::{PUBLISHER_PARTIALS, STRANGER_PARTIALS};
+use crate::limits::{MAX_OPEN_REQUESTS, PUBLISHER_PARTIALS, STRANGER_PARTIALS};
 use crate::link::{Incoming, Link, LinkError, WINDOW, kind, lane, user};
 use crate::status::Status;
 
@@ -37,6 +39,10 @@ pub struct Engine {
     /// The message stream that the last role used, for statuses after its end.
     last_stream: u32,
     requests: u32,
+    /// Requests since the last answer.
+    open_requests: u32,
+    /// Pings whose answer is due; a peer's unasked pongs are nobody's event.
+    pings: u32,
     dropped: u64,
     failed: Option<EngineError>,
 }
@@ -124,6 +130,9 @@ pub enum EngineError {
     /// More message streams than [`MAX_MESSAGE_STREAMS`](crate::limits::MAX_MESSAGE_STREAMS).
     #[error("too many message streams")]
     TooManyStreams,
+    /// More requests without waiting than [`MAX_OPEN_REQUESTS`].
+    #[error("too many requests")]
+    TooManyRequests,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -159,6 +168,8 @@ impl Engine {
             role: None,
             last_stream: 0,
             requests: 0,
+            open_requests: 0,
+            pings: 0,
             dropped: 0,
             failed: None,
         }
@@ -199,6 +210,12 @@ impl Engine {
         self.dropped
     }
 
+    /// Bytes of memory that the peer makes us hold, output and events aside.
+    #[cfg(test)]
+    fn held(&mut self) -> usize {
+        self.link.held() + self.assembler().map_or(0, |assembler| assembler.held_bytes())
+    }
+
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
         let count = bytes.len();
         if let Some(handshake) = &mut self.handshake {
@@ -222,9 +239,16 @@ impl Engine {
             Incoming::Metadata(values) => self.on_metadata(&values),
             Incoming::Audio(timestamp, body) => self.on_media(TrackKind::Audio, timestamp, &body),
             Incoming::Video(timestamp, body) => self.on_media(TrackKind::Video, timestamp, &body),
-            Incoming::Pong(number) => self.events.push_back(Event::Pong(number)),
+            Incoming::Pong(number) => self.on_pong(number),
         }
         Ok(())
+    }
+
+    fn on_pong(&mut self, number: u32) {
+        if let Some(left) = self.pings.checked_sub(1) {
+            self.pings = left;
+            self.events.push_back(Event::Pong(number));
+        }
     }
 }
 
@@ -278,6 +302,7 @@ impl Engine {
             return Err(Stale);
         };
         assembler.accept();
+        self.open_requests = 0;
         self.role = Some(Role { id, stream, act: Act::Publishing(assembler) });
         self.link.allow(PUBLISHER_PARTIALS);
         self.link.user(user::STREAM_BEGIN, stream);
@@ -297,6 +322,7 @@ impl Engine {
         let Some(role) = self.role.as_mut().filter(asked) else { return Err(Stale) };
         let stream = role.stream;
         role.act = Act::Playing(Player::new(stream));
+        self.open_requests = 0;
         self.link.user(user::STREAM_BEGIN, stream);
         statuses.iter().for_each(|status| self.status(status));
         let access = ["|RtmpSampleAccess".into(), true.into(), true.into()];
@@ -316,6 +342,7 @@ impl Engine {
             return Err(Stale);
         }
         self.role = None;
+        self.open_requests = 0;
         self.status(status);
         Ok(())
     }
@@ -335,6 +362,7 @@ impl Engine {
     /// Asks the peer whether it is there; it answers with [`Event::Pong`] and the
     /// same number.
     pub fn ping(&mut self, number: u32) {
+        self.pings = self.pings.saturating_add(1);
         self.link.user(user::PING, number);
     }
 }
@@ -405,7 +433,11 @@ impl Engine {
 
 // Roles.
 impl Engine {
-    fn ask(&mut self, stream: u32, name: String, act: Act) {
+    fn ask(&mut self, stream: u32, name: String, act: Act) -> Result<(), EngineError> {
+        self.open_requests += 1;
+        if self.open_requests > MAX_OPEN_REQUESTS {
+            return Err(EngineError::TooManyRequests);
+        }
         self.end_role();
         self.requests = self.requests.wrapping_add(1);
         let id = RequestId(self.requests);
@@ -416,6 +448,7 @@ impl Engine {
         });
         self.last_stream = stream;
         self.role = Some(Role { id, stream, act });
+        Ok(())
     }
 
     fn end_role(&mut self) {

@@ -207,3 +207,6 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Option<[u8; DIGEST]> {
     parts.iter().for_each(|part| mac.update(part));
     Some(mac.finalize().into_bytes().into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,11 @@ pub const MAX_MESSAGE_STREAMS: usize = 8;
 
 /// Bytes of answers that may wait to be taken. A peer that makes us answer
 /// more than this in one go is not a player or an encoder.
-pub const MAX_ANSWERS: usize = 1 << 20;
+pub const MAX_ANSWERS: usize = 64 << 10;
+
+/// Publish and play requests that a connection may make without waiting for the
+/// answers.
+pub const MAX_OPEN_REQUESTS: u32 = 16;
 
 /// Bytes of media held until the tracks are known, for a publisher who waits for
 /// an answer and for one who has it.

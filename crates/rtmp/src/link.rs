@@ -120,6 +120,17 @@ impl Link {
         self.reader.allow(bytes);
     }
 
+    #[cfg(test)]
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes of memory that a peer makes us hold here.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.reader.capacity() + self.aggregate.as_ref().map_or(0, |aggregate| aggregate.rest.len())
+    }
+
     /// Counts received bytes, and acknowledges when a window is full.
     pub(crate) fn count(&mut self, bytes: usize) {
         self.received += bytes as u64;

@@ -13,7 +13,7 @@ pub(crate) struct Reader {
     lanes: Vec<Lane>,
     stage: Stage,
     chunk_size: usize,
-    held: usize,
+    pub(super) held: usize,
     allowance: usize,
     /// Whether the peer repeats extended timestamps, as far as we know.
     repeats: bool,
@@ -64,6 +64,12 @@ impl Reader {
     /// Bytes that unfinished messages may hold from now on.
     pub(crate) fn allow(&mut self, bytes: usize) {
         self.allowance = bytes;
+    }
+
+    /// Bytes of memory that unfinished messages take.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.partial.capacity()).sum()
     }
 
     /// The peer's chunk size from the next chunk on. Values above the longest

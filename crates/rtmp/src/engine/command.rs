@@ -48,9 +48,9 @@ impl Engine {
             "createStream" => self.on_create_stream(&command)?,
             "publish" => {
                 let assembler = Box::new(Assembler::new());
-                self.ask(stream, command.name_argument(), Act::AskingToPublish(assembler));
+                self.ask(stream, command.name_argument(), Act::AskingToPublish(assembler))?;
             }
-            "play" => self.ask(stream, command.name_argument(), Act::AskingToPlay),
+            "play" => self.ask(stream, command.name_argument(), Act::AskingToPlay)?,
             "deleteStream" => self.on_delete_stream(&command),
             "closeStream" => self.end_role_on(stream),
             "pause" | "receiveAudio" | "receiveVideo" => self.on_player_switch(&command),

@@ -203,3 +203,98 @@ fn put_sets(out: &mut BytesMut, sets: &[Set]) {
         out.put_slice(&set.nal);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SPS_360: &[u8] = b"\x67\x42\xc0\x1e\xd9\x00\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x3c\x0f\x16\x2e\x48";
+    const SPS_720: &[u8] =
+        b"\x67\x64\x00\x1f\xac\xb2\x00\xa0\x0b\x76\x02\x20\x00\x00\x03\x00\x20\x00\x00\x07\x91\xe3\x06\x49";
+    const PPS_0: &[u8] = b"\x68\xcb\x83\xcb\x20";
+
+    fn record(length_size: u8, sps: &[u8]) -> Vec<u8> {
+        let mut out = vec![1, sps[1], sps[2], sps[3], 0xfc | (length_size - 1), 0xe1, 0, sps.len() as u8];
+        out.extend_from_slice(sps);
+        out.extend_from_slice(&[1, 0, PPS_0.len() as u8]);
+        out.extend_from_slice(PPS_0);
+        out
+    }
+
+    fn tag(length_size: usize, nals: &[&[u8]]) -> Bytes {
+        let length = |nal: &&[u8]| (nal.len() as u32).to_be_bytes()[4 - length_size..].to_vec();
+        nals.iter().flat_map(|nal| [length(nal), nal.to_vec()].concat()).collect()
+    }
+
+    #[test]
+    fn a_record_keeps_its_sets_and_gets_lengths_of_four() {
+        let config = AvcConfig::parse(&record(2, SPS_360)).unwrap();
+        let track = config.track().unwrap();
+        assert_eq!((track.width, track.height, track.reordered), (640, 360, false));
+        assert_eq!(track.config, record(4, SPS_360));
+    }
+
+    #[test]
+    fn short_lengths_are_widened() {
+        let mut config = AvcConfig::parse(&record(2, SPS_360)).unwrap();
+        let unit = config.access_unit(&tag(2, &[&[0x65, 1, 2], &[0x06, 5]])).unwrap();
+        assert_eq!(unit.units, tag(4, &[&[0x65, 1, 2], &[0x06, 5]]));
+        assert!(unit.keyframe && !unit.new_sets);
+    }
+
+    #[test]
+    fn an_access_unit_that_needs_no_change_is_not_copied() {
+        let mut config = AvcConfig::parse(&record(4, SPS_360)).unwrap();
+        let body = tag(4, &[&[0x41, 1, 2]]);
+        let unit = config.access_unit(&body).unwrap();
+        assert_eq!((unit.units.as_ptr(), unit.keyframe), (body.as_ptr(), false));
+    }
+
+    #[test]
+    fn delimiters_filler_and_sets_leave_the_frame() {
+        let mut config = AvcConfig::parse(&record(4, SPS_360)).unwrap();
+        let body = tag(4, &[&[0x09, 0xf0], SPS_360, PPS_0, &[0x65, 1], &[0x0c, 0xff, 0xff], &[]]);
+        let unit = config.access_unit(&body).unwrap();
+        assert_eq!(unit.units, tag(4, &[&[0x65, 1]]));
+        assert!(!unit.new_sets, "the sets are those of the record");
+    }
+
+    #[test]
+    fn sets_that_change_in_band_change_the_configuration() {
+        let mut config = AvcConfig::parse(&record(4, SPS_360)).unwrap();
+        let unit = config.access_unit(&tag(4, &[SPS_720, PPS_0, &[0x65, 1]])).unwrap();
+        assert!(unit.new_sets);
+        assert_eq!(config.track().unwrap().config, record(4, SPS_720));
+    }
+
+    #[test]
+    fn lengths_that_point_past_the_end_are_refused() {
+        let mut config = AvcConfig::parse(&record(4, SPS_360)).unwrap();
+        assert_eq!(config.access_unit(&Bytes::from_static(&[0xff; 8])), Err(FlvError::Truncated));
+        assert_eq!(AvcConfig::parse(&record(4, SPS_360)[..20]), Err(FlvError::Truncated));
+    }
+
+    #[test]
+    fn parameter_sets_never_grow_past_the_greatest_configuration() {
+        let mut config = AvcConfig::empty();
+        for id in 0..200u32 {
+            // PPS id as ue(v) of 15 bits, then padding.
+            let code = (id + 1) << (31 - 2 * (31 - (id + 1).leading_zeros()));
+            let nal = [&[0x68][..], &code.to_be_bytes(), &[1; 1000]].concat();
+            config.insert(&nal);
+        }
+        assert!(config.pps.len() > 10 && config.size() <= MAX_CONFIG, "{}", config.size());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            config in prop::collection::vec(any::<u8>(), 0..64), body in prop::collection::vec(any::<u8>(), 0..64)
+        ) {
+            let mut config = AvcConfig::parse(&[&[1][..], &config].concat()).unwrap_or(AvcConfig::empty());
+            let _ = config.access_unit(&Bytes::from(body));
+            let _ = config.track();
+        }
+    }
+}

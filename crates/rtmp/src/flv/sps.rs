@@ -189,3 +189,74 @@ fn skip_hrd(bits: &mut Bits<'_>) -> Option<bool> {
     bits.skip(20).ok()?;
     Some(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    /// Sets that x264 (FFmpeg 5.1) wrote.
+    const SETS: [(&str, &str, (u32, u32, bool)); 10] = [
+        ("High with B", "67640028acd940780227e5c044000003000400000300f03c60c658", (1920, 1080, true)),
+        ("Baseline", "6742c01ed900a02ff970110000030001000003003c0f162e48", (640, 360, false)),
+        ("Main without B", "674d401ed900a02ff970110000030001000003003c0f162e48", (640, 360, false)),
+        ("High, zero latency", "6764001facb200a00b760220000003002000000791e30649", (1280, 720, false)),
+        ("interlaced", "67640028acd94078044fde0220000003002000000643e2c5b2c0", (1920, 1080, true)),
+        ("High 4:4:4", "67f40015919b28363fcfe022000003000200000300781e2c5b2c", (426, 240, true)),
+        ("High 4:2:2", "677a000dbcd941519e222f0110000003001000000303c0f1429960", (322, 182, true)),
+        (
+            "HRD in the VUI",
+            "6764001eacb201405ff2e02200000300020000030078c04003d08000f427261803c58b92",
+            (640, 360, false),
+        ),
+        ("scaling lists", "6764001eacd940a02ff970110000030001000003003c0f162d96", (640, 360, true)),
+        ("monochrome", "6764001ef3650280bfe27016c8000003000800000301e078b16cb0", (640, 360, true)),
+    ];
+
+    #[test]
+    fn sets_of_a_real_encoder_are_read() {
+        for (name, set, expected) in SETS {
+            let sps = Sps::parse(&unhex(set)).unwrap();
+            assert_eq!((sps.width, sps.height, sps.reordered), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_a_restriction_main_profile_counts_as_reordered() {
+        // Main, level 3, order type 0 and 2, 16x16 macroblocks, no VUI, written by hand.
+        let set = |order: &str| {
+            let rest = if order == "011" { "" } else { "1" }; // log2_max_pic_order_cnt_lsb_minus4
+            let bits = format!("1{}{order}{rest}010{}{}{}1", "1", "0", "000010000000010000", "1100");
+            let bits = format!("{bits:0<64}");
+            let bytes = (0..8).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap());
+            [0x67, 77, 0, 30].into_iter().chain(bytes).collect::<Vec<u8>>()
+        };
+        assert!(Sps::parse(&set("1")).unwrap().reordered);
+        assert!(!Sps::parse(&set("011")).unwrap().reordered, "order type 2 forbids it");
+    }
+
+    #[test]
+    fn a_picture_of_no_believable_size_is_refused() {
+        assert_eq!(side(2000, 16, 0, 1), Err(FlvError::Config));
+        assert_eq!(side(1, 16, 8, 2), Err(FlvError::Config));
+        assert_eq!(side(u32::MAX, 32, u32::MAX, 4), Err(FlvError::Config));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Sps::parse(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_set_never_panics(which in 0..SETS.len(), at in 1usize..24, value: u8) {
+            let mut set = unhex(SETS[which].1);
+            set[at] = value;
+            let _ = Sps::parse(&set);
+        }
+    }
+}

@@ -168,3 +168,55 @@ fn enhanced(body: &[u8], mut kind: u8) -> Result<(u8, [u8; 4], usize), FlvError>
 fn after(body: &Bytes, at: usize) -> Result<Bytes, FlvError> {
     if at > body.len() { Err(FlvError::Truncated) } else { Ok(body.slice(at..)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn video(body: &'static [u8]) -> VideoTag {
+        VideoTag::parse(&Bytes::from_static(body)).unwrap()
+    }
+
+    fn audio(body: &'static [u8]) -> AudioTag {
+        AudioTag::parse(&Bytes::from_static(body)).unwrap()
+    }
+
+    #[test]
+    fn legacy_and_enhanced_tags_say_the_same() {
+        let units = |offset| VideoTag::Units { offset, units: Bytes::from_static(b"nal") };
+        assert_eq!(video(b"\x17\x00\0\0\0cfg"), VideoTag::Config(Bytes::from_static(b"cfg")));
+        assert_eq!(video(b"\x90avc1cfg"), VideoTag::Config(Bytes::from_static(b"cfg")));
+        assert_eq!(video(b"\x27\x01\0\0\x28nal"), units(40));
+        assert_eq!(video(b"\x27\x01\xff\xff\xd8nal"), units(-40));
+        assert_eq!(video(b"\x91avc1\0\0\x28nal"), units(40));
+        assert_eq!(video(b"\x93avc1nal"), units(0));
+        assert_eq!(audio(b"\xaf\x01aac"), AudioTag::Aac(Bytes::from_static(b"aac")));
+        assert_eq!(audio(b"\x91mp4aaac"), AudioTag::Aac(Bytes::from_static(b"aac")));
+        assert_eq!(audio(b"\x90Opushead"), AudioTag::OpusConfig(Bytes::from_static(b"head")));
+        assert_eq!(audio(b"\x91Opuspkt"), AudioTag::Opus(Bytes::from_static(b"pkt")));
+    }
+
+    #[test]
+    fn modifiers_are_read_over() {
+        // ModEx with 3 bytes of nanoseconds, then coded frames.
+        assert_eq!(audio(b"\x97\x02abc\x01Opuspkt"), AudioTag::Opus(Bytes::from_static(b"pkt")));
+        assert_eq!(AudioTag::parse(&Bytes::from_static(b"\x97\xff\xff\xff")), Err(FlvError::Truncated));
+    }
+
+    #[test]
+    fn other_codings_are_named() {
+        assert_eq!(video(b"\x12x"), VideoTag::Other(CodecName::Number(2)));
+        assert_eq!(video(b"\x90hvc1cfg"), VideoTag::Other(CodecName::FourCc(*b"hvc1")));
+        assert_eq!(audio(b"\x2fmp3"), AudioTag::Other(CodecName::Number(2)));
+        assert_eq!(CodecName::FourCc(*b"hv\n1").to_string(), "hv\\n1");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..40)) {
+            let body = Bytes::from(body);
+            let _ = (VideoTag::parse(&body), AudioTag::parse(&body));
+        }
+    }
+}
