@@ -7,7 +7,7 @@ use str0m::Candidate;
 /// The addresses that offers and answers announce, and how datagrams' local
 /// addresses relate to them.
 #[derive(Debug, Clone)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     announced: Vec<SocketAddr>,
     /// Addresses of this machine's interfaces; others cannot be sent from.
     local: Vec<IpAddr>,
@@ -16,7 +16,7 @@ pub struct Addresses {
 impl Addresses {
     /// `configured` as they are; without any, what a socket bound to `bound`
     /// can be reached at: that address, or all of this machine's, loopback last.
-    pub fn new(bound: SocketAddr, configured: &[IpAddr], interfaces: Vec<IpAddr>) -> Self {
+    pub(crate) fn new(bound: SocketAddr, configured: &[IpAddr], interfaces: Vec<IpAddr>) -> Self {
         let ips = match configured {
             [] if bound.ip().is_unspecified() => reachable(bound.ip(), &interfaces),
             [] => vec![bound.ip()],
@@ -27,13 +27,13 @@ impl Addresses {
     }
 
     /// Host candidates (RFC 8445 §5.1.1) for an offer or answer.
-    pub fn candidates(&self) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         self.announced.iter().filter_map(|&addr| Candidate::host(addr, "udp").ok()).collect()
     }
 
     /// The announced address that a datagram to the local address `to` was meant
     /// for: the same, or behind address translation the first of its family.
-    pub fn meant(&self, to: SocketAddr) -> SocketAddr {
+    pub(crate) fn meant(&self, to: SocketAddr) -> SocketAddr {
         let same = |addr: &&SocketAddr| addr.ip() == to.ip();
         let family = |addr: &&SocketAddr| addr.is_ipv4() == to.is_ipv4() && !addr.ip().is_loopback();
         let found = self.announced.iter().find(same).or_else(|| self.announced.iter().find(family));
@@ -42,7 +42,7 @@ impl Addresses {
 
     /// The source address to ask the kernel for; none when `from` is announced
     /// for an address translator.
-    pub fn source(&self, from: IpAddr) -> Option<IpAddr> {
+    pub(crate) fn source(&self, from: IpAddr) -> Option<IpAddr> {
         self.local.contains(&from).then_some(from)
     }
 }

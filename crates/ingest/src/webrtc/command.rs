@@ -16,19 +16,19 @@ use super::peer::{PeerEvent, PeerId, Shares};
 use super::sdp::{Negotiated, SdpError};
 
 /// Told to a peer's owner, with the peer's name: one owner may have several.
-pub type Events = mpsc::Sender<(PeerId, PeerEvent)>;
+pub(crate) type Events = mpsc::Sender<(PeerId, PeerEvent)>;
 
 /// Commands that may wait. A shard takes them within a burst, so thousands
 /// waiting mean that it has stopped or that the machine has no room.
 pub(crate) const QUEUE: usize = 4096;
 
 /// What a peer holds of the control plane; dropped with the peer.
-pub type Hold = Box<dyn Send>;
+pub(crate) type Hold = Box<dyn Send>;
 
 /// The shard has no room, or has stopped.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
 #[error("the media thread has no room")]
-pub struct Busy;
+pub(crate) struct Busy;
 
 /// What a shard is told.
 pub(crate) enum Command {
@@ -47,26 +47,35 @@ pub(crate) enum Command {
 }
 
 /// What a publisher writes to once it is live.
-pub struct GoneLive {
+pub(crate) struct GoneLive {
     /// Which stream.
-    pub stream: StreamKey,
+    pub(crate) stream: StreamKey,
     /// Its packets.
-    pub packets: PacketWriter,
+    pub(crate) packets: PacketWriter,
     /// Its frames.
-    pub frames: BusWriter,
+    pub(crate) frames: BusWriter,
     /// What it may do and did, from its session.
-    pub shares: Shares,
+    pub(crate) shares: Shares,
     /// Its place and permit.
-    pub hold: Hold,
+    pub(crate) hold: Hold,
+}
+
+impl GoneLive {
+    /// Of a publisher that said it brings packets; `None` of one that did not.
+    pub(crate) fn new(publisher: session::Publisher, shares: Shares) -> Option<Self> {
+        let session::Publisher { frames, packets, link } = publisher;
+        let packets = packets?;
+        Some(Self { stream: link.stream.clone(), packets, frames, shares, hold: Box::new(link) })
+    }
 }
 
 /// What a player plays.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     /// Which stream.
-    pub stream: StreamKey,
+    pub(crate) stream: StreamKey,
     /// The stream as it is live now.
-    pub live: watch::Receiver<Option<Arc<Live>>>,
+    pub(crate) live: watch::Receiver<Option<Arc<Live>>>,
 }
 
 /// Flags between a peer and its owner.
@@ -124,7 +133,7 @@ impl Bell {
 
 /// A shard, from outside. Cheap to clone.
 #[derive(Clone)]
-pub struct ShardHandle {
+pub(crate) struct ShardHandle {
     pub(crate) queue: SyncSender<Command>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) addresses: Arc<super::addresses::Addresses>,
@@ -132,19 +141,19 @@ pub struct ShardHandle {
 
 impl ShardHandle {
     /// Candidates for offers and answers of peers that will be on this shard.
-    pub fn candidates(&self) -> Vec<str0m::Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<str0m::Candidate> {
         self.addresses.candidates()
     }
 
     /// A name for the next peer, which is not on the shard yet.
-    pub fn reserve(&self) -> Reserved {
+    pub(crate) fn reserve(&self) -> Reserved {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = PeerId(NEXT.fetch_add(1, Ordering::Relaxed));
         Reserved { id, gate: Arc::default(), shard: self.clone() }
     }
 
     /// Ends the shard: its peers are told goodbye.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let _ = self.send(Command::Stop);
     }
 
@@ -165,9 +174,9 @@ impl std::fmt::Debug for ShardHandle {
 
 /// A peer that is not on its shard yet.
 #[derive(Debug)]
-pub struct Reserved {
+pub(crate) struct Reserved {
     /// Which.
-    pub id: PeerId,
+    pub(crate) id: PeerId,
     gate: Arc<Gate>,
     shard: ShardHandle,
 }
@@ -175,12 +184,12 @@ pub struct Reserved {
 impl Reserved {
     /// How the session's actor reaches the peer, now and later. `owner` is told
     /// what the actor orders.
-    pub fn plane(&self, owner: Option<Events>) -> ShardPlane {
+    pub(crate) fn plane(&self, owner: Option<Events>) -> ShardPlane {
         ShardPlane { peer: self.id, gate: self.gate.clone(), shard: self.shard.clone(), owner }
     }
 
     /// Puts a player on the shard. It plays as soon as it has connected.
-    pub fn play(
+    pub(crate) fn play(
         self,
         made: Negotiated,
         shares: Shares,
@@ -193,7 +202,7 @@ impl Reserved {
     }
 
     /// Puts a publisher on the shard.
-    pub fn publish(self, made: Negotiated, shares: Shares) -> Result<PeerHandle, Busy> {
+    pub(crate) fn publish(self, made: Negotiated, shares: Shares) -> Result<PeerHandle, Busy> {
         let (id, gate) = (self.id, self.gate.clone());
         self.shard.send(Command::Publish { id, made: Box::new(made), shares, gate })?;
         Ok(PeerHandle { id, gate: self.gate, shard: self.shard })
@@ -202,7 +211,7 @@ impl Reserved {
 
 /// A peer, from outside. Dropping it closes the peer.
 #[derive(Debug)]
-pub struct PeerHandle {
+pub(crate) struct PeerHandle {
     id: PeerId,
     gate: Arc<Gate>,
     shard: ShardHandle,
@@ -210,24 +219,24 @@ pub struct PeerHandle {
 
 impl PeerHandle {
     /// Which.
-    pub const fn id(&self) -> PeerId {
+    pub(crate) const fn id(&self) -> PeerId {
         self.id
     }
 
     /// Whether the connection is over.
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.gate.gone.load(Ordering::Acquire)
     }
 
     /// Gives a player's answer to its peer.
-    pub async fn answer(&self, sdp: String) -> Result<Result<(), SdpError>, Busy> {
+    pub(crate) async fn answer(&self, sdp: String) -> Result<Result<(), SdpError>, Busy> {
         let (reply, answered) = oneshot::channel();
         self.shard.send(Command::Answer { id: self.id, sdp, reply })?;
         answered.await.map_err(|_| Busy)
     }
 
     /// A publisher's stream is live from now on.
-    pub fn go_live(&self, live: GoneLive) -> Result<(), Busy> {
+    pub(crate) fn go_live(&self, live: GoneLive) -> Result<(), Busy> {
         self.shard.send(Command::Live { id: self.id, live })
     }
 }
@@ -240,7 +249,7 @@ impl Drop for PeerHandle {
 
 /// A shard's peer as its session's actor sees it.
 #[derive(Debug)]
-pub struct ShardPlane {
+pub(crate) struct ShardPlane {
     peer: PeerId,
     gate: Arc<Gate>,
     shard: ShardHandle,

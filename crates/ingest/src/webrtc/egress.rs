@@ -41,18 +41,18 @@ struct Lane {
 
 /// What [`Egress::pump`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pumped {
+pub(crate) struct Pumped {
     /// Packets written.
-    pub packets: usize,
+    pub(crate) packets: usize,
     /// Media bytes written.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// There is more to send at once.
-    pub more: bool,
+    pub(crate) more: bool,
 }
 
 /// A player's way out.
 #[derive(Debug, Default)]
-pub struct Egress {
+pub(crate) struct Egress {
     video: Option<Lane>,
     audio: Option<Lane>,
     place: Option<Place>,
@@ -66,7 +66,7 @@ pub struct Egress {
 
 impl Egress {
     /// The tracks that offer and answer agreed on.
-    pub fn negotiate(&mut self, rtc: &mut Rtc, mids: &[Mid]) {
+    pub(crate) fn negotiate(&mut self, rtc: &mut Rtc, mids: &[Mid]) {
         for &mid in mids {
             let Some((kind, lane)) = lane(rtc, mid) else { continue };
             let slot = match kind {
@@ -80,23 +80,23 @@ impl Egress {
     }
 
     /// Whether any track was agreed on.
-    pub const fn is_negotiated(&self) -> bool {
+    pub(crate) const fn is_negotiated(&self) -> bool {
         self.video.is_some() || self.audio.is_some()
     }
 
     /// Sends from this place on.
-    pub fn attach(&mut self, place: Place) {
+    pub(crate) fn attach(&mut self, place: Place) {
         self.place = Some(place);
     }
 
     /// Another publisher's packets follow, with a clock of their own.
-    pub fn source_changed(&mut self) {
+    pub(crate) fn source_changed(&mut self) {
         self.aligning = self.last.is_some();
         self.place = None;
     }
 
     /// Sends nothing, and forgets what was sent: no retransmission follows.
-    pub fn detach(&mut self, rtc: &mut Rtc) {
+    pub(crate) fn detach(&mut self, rtc: &mut Rtc) {
         self.place = None;
         let mut api = rtc.direct_api();
         for lane in [&self.video, &self.audio].into_iter().flatten() {
@@ -107,12 +107,12 @@ impl Egress {
     }
 
     /// Where it is.
-    pub const fn place(&self) -> Option<&Place> {
+    pub(crate) const fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
     /// Writes what is new in `view`, at most one burst.
-    pub fn pump(&mut self, rtc: &mut Rtc, view: &View, now: Instant) -> Pumped {
+    pub(crate) fn pump(&mut self, rtc: &mut Rtc, view: &View, now: Instant) -> Pumped {
         let mut done = Pumped::default();
         let Some(mut place) = self.place.take() else { return done };
         while done.packets < MAX_BURST {

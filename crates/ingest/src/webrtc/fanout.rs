@@ -33,7 +33,7 @@ struct Limits {
 
 /// Whether a stream's source makes key frames when asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keyframes {
+pub(crate) enum Keyframes {
     /// A browser or an encoder of ours.
     OnDemand,
     /// They come when they come.
@@ -42,21 +42,21 @@ pub enum Keyframes {
 
 /// A packet as players share it.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Whose.
-    pub track: TrackKind,
+    pub(crate) track: TrackKind,
     /// On the stream's clock (see [`media::Packet::timestamp`]).
-    pub timestamp: u64,
+    pub(crate) timestamp: u64,
     /// Marker bit.
-    pub marker: bool,
+    pub(crate) marker: bool,
     /// A decoder can start here.
-    pub starts_gop: bool,
+    pub(crate) starts_gop: bool,
     /// RTP payload, in the form that str0m shares.
-    pub payload: Arc<[u8]>,
+    pub(crate) payload: Arc<[u8]>,
 }
 
 /// Ticks of a track's RTP clock in a second.
-pub const fn rate(track: TrackKind) -> u32 {
+pub(crate) const fn rate(track: TrackKind) -> u32 {
     match track {
         TrackKind::Video => 90_000,
         TrackKind::Audio => 48_000,
@@ -65,7 +65,7 @@ pub const fn rate(track: TrackKind) -> u32 {
 
 /// What [`View::read`] met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read {
+pub(crate) enum Read {
     /// All there is; the waker is called when there is more.
     Waiting,
     /// A full burst; there may be more.
@@ -76,7 +76,7 @@ pub enum Read {
 
 /// A shard's view of one stream.
 #[derive(Debug)]
-pub struct View {
+pub(crate) struct View {
     reader: PacketReader,
     window: VecDeque<Shared>,
     /// Number of `window[0]`.
@@ -100,7 +100,7 @@ struct Clock {
 
 impl View {
     /// A view that begins where `reader` stands.
-    pub fn new(reader: PacketReader, keyframes: Keyframes) -> Self {
+    pub(crate) fn new(reader: PacketReader, keyframes: Keyframes) -> Self {
         Self {
             reader,
             window: VecDeque::new(),
@@ -116,7 +116,7 @@ impl View {
 
     /// Reads what is new. Forgets first what only players would need that were
     /// not served since the last call.
-    pub fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Read {
+    pub(crate) fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Read {
         self.trim();
         for _ in 0..MAX_BURST {
             match self.reader.poll_next(cx) {
@@ -131,12 +131,12 @@ impl View {
     }
 
     /// Number of the packet that comes next.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.first + self.window.len() as u64
     }
 
     /// Drops what is held: a fence.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.first = self.end();
         self.window.clear();
         self.bytes = 0;
@@ -144,13 +144,13 @@ impl View {
     }
 
     /// Whether its source makes key frames when asked.
-    pub const fn keyframes(&self) -> Keyframes {
+    pub(crate) const fn keyframes(&self) -> Keyframes {
         self.keyframes
     }
 
     /// The wall-clock moment of a packet's time, for sender reports. Never after
     /// `now`.
-    pub fn wallclock(&self, track: TrackKind, timestamp: u64, now: Instant) -> Instant {
+    pub(crate) fn wallclock(&self, track: TrackKind, timestamp: u64, now: Instant) -> Instant {
         let Some(clock) = self.clock else { return now };
         let micros = to_micros(track, timestamp);
         let at = if micros >= clock.micros {
@@ -162,7 +162,7 @@ impl View {
     }
 
     /// A place for a player that joins now.
-    pub fn join(&self, now: Instant) -> Place {
+    pub(crate) fn join(&self, now: Instant) -> Place {
         let fresh = self.gop_at.is_some_and(|at| now.saturating_duration_since(at) <= FRESH);
         let held = self.gop.filter(|_| fresh || self.keyframes == Keyframes::Scheduled);
         let edge = self.end();
@@ -177,7 +177,7 @@ impl View {
 
     /// The packet at a player's place, with the timestamp to send it under, and
     /// moves the place on.
-    pub fn next(&self, place: &mut Place) -> Option<(&Shared, u64)> {
+    pub(crate) fn next(&self, place: &mut Place) -> Option<(&Shared, u64)> {
         if place.next < self.first {
             place.gaps += 1;
             place.next = self.gop.unwrap_or(self.end());
@@ -261,7 +261,7 @@ impl View {
 
 /// Where a player is in a [`View`].
 #[derive(Debug, Clone)]
-pub struct Place {
+pub(crate) struct Place {
     next: u64,
     /// What lies before is only sent so that a decoder can follow.
     edge: u64,
@@ -272,17 +272,17 @@ pub struct Place {
 
 impl Place {
     /// It waits for a key frame.
-    pub const fn waits(&self) -> bool {
+    pub(crate) const fn waits(&self) -> bool {
         self.wait_gop
     }
 
     /// How often it was too slow.
-    pub const fn gaps(&self) -> u64 {
+    pub(crate) const fn gaps(&self) -> u64 {
         self.gaps
     }
 
     /// How many packets it has not sent yet.
-    pub fn lag(&self, view: &View) -> u64 {
+    pub(crate) fn lag(&self, view: &View) -> u64 {
         view.end().saturating_sub(self.next)
     }
 }

@@ -31,26 +31,26 @@ const MAX_PENDING: usize = 2048;
 
 /// One RTP packet of a publisher.
 #[derive(Debug)]
-pub struct Rtp {
+pub(crate) struct Rtp {
     /// Whose.
-    pub track: TrackKind,
+    pub(crate) track: TrackKind,
     /// Extended sequence number.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// RTP time, unwrapped.
-    pub time: u64,
+    pub(crate) time: u64,
     /// Marker bit.
-    pub marker: bool,
+    pub(crate) marker: bool,
     /// Payload.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// Which tracks a publisher said it sends.
 #[derive(Debug, Clone, Copy)]
-pub struct Announced {
+pub(crate) struct Announced {
     /// Pictures.
-    pub video: bool,
+    pub(crate) video: bool,
     /// Sound.
-    pub audio: bool,
+    pub(crate) audio: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ enum Output {
 
 /// A publisher's way in.
 #[derive(Debug)]
-pub struct Ingress {
+pub(crate) struct Ingress {
     announced: Announced,
     video: Reorder<Rtp>,
     audio: Reorder<Rtp>,
@@ -83,7 +83,7 @@ pub struct Ingress {
 
 impl Ingress {
     /// A publisher that announced these tracks.
-    pub fn new(announced: Announced) -> Self {
+    pub(crate) fn new(announced: Announced) -> Self {
         Self {
             announced,
             video: Reorder::new(VIDEO_PATIENCE),
@@ -101,7 +101,7 @@ impl Ingress {
     }
 
     /// Takes a packet.
-    pub fn receive(&mut self, rtp: Rtp, now: Instant) {
+    pub(crate) fn receive(&mut self, rtp: Rtp, now: Instant) {
         self.first.get_or_insert(now);
         match rtp.track {
             TrackKind::Video => self.video.push(rtp.seq, rtp),
@@ -111,12 +111,12 @@ impl Ingress {
     }
 
     /// Takes a sender report (see [`Lipsync::report`]).
-    pub fn report(&mut self, track: TrackKind, wall: Duration, time: u64) {
+    pub(crate) fn report(&mut self, track: TrackKind, wall: Duration, time: u64) {
         self.sync.report(track, wall, time);
     }
 
     /// Time passes: gives up what is lost.
-    pub fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(next) = self.audio.pop(now) {
             if let Ordered::Packet(rtp) = next {
                 self.sound(rtp, now);
@@ -134,18 +134,18 @@ impl Ingress {
     }
 
     /// When [`advance`](Self::advance) has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         [self.audio.deadline(), self.video.deadline()].into_iter().flatten().min()
     }
 
     /// Somebody needs a key frame.
-    pub fn want_keyframe(&mut self) {
+    pub(crate) fn want_keyframe(&mut self) {
         self.want_gop = self.announced.video;
     }
 
     /// Whether to ask the publisher for a key frame now. Wishes within
     /// [`ASK_INTERVAL`] are one, and a wish lasts until a key frame comes.
-    pub fn ask_keyframe(&mut self, now: Instant) -> bool {
+    pub(crate) fn ask_keyframe(&mut self, now: Instant) -> bool {
         let due = self.asked.is_none_or(|at| now >= at + ASK_INTERVAL);
         let ask = self.want_gop && due && self.first.is_some();
         if ask {
@@ -155,12 +155,12 @@ impl Ingress {
     }
 
     /// When [`ask_keyframe`](Self::ask_keyframe) may be true, if a wish is open.
-    pub fn ask_deadline(&self) -> Option<Instant> {
+    pub(crate) fn ask_deadline(&self) -> Option<Instant> {
         (self.want_gop && self.first.is_some()).then(|| self.asked.map(|at| at + ASK_INTERVAL)).flatten()
     }
 
     /// What the stream consists of, once: as soon as it is known.
-    pub fn take_tracks(&mut self, now: Instant) -> Option<Tracks> {
+    pub(crate) fn take_tracks(&mut self, now: Instant) -> Option<Tracks> {
         if self.told || !self.ready(now) {
             return None;
         }
@@ -169,7 +169,7 @@ impl Ingress {
     }
 
     /// The stream is live: everything since the newest key frame goes out.
-    pub fn go_live(&mut self, packets: PacketWriter, frames: BusWriter, now: Instant) {
+    pub(crate) fn go_live(&mut self, packets: PacketWriter, frames: BusWriter, now: Instant) {
         let live = Output::Live { packets, frames, assembling: false };
         if let Output::Pending(pending) = std::mem::replace(&mut self.output, live) {
             pending.into_iter().for_each(|packet| self.emit(packet, now));

@@ -45,7 +45,7 @@ fn scale(value: i64, to: u32, from: u32) -> i64 {
 /// Maps both tracks' RTP times to one clock that starts at 0 with the first
 /// packet.
 #[derive(Debug, Default)]
-pub struct Lipsync {
+pub(crate) struct Lipsync {
     start: Option<Instant>,
     video: Option<Track>,
     audio: Option<Track>,
@@ -54,7 +54,7 @@ pub struct Lipsync {
 impl Lipsync {
     /// The common time of a packet, in ticks of `rate` Hz. `ticks` is its RTP
     /// time, unwrapped; `now` is its arrival.
-    pub fn map(&mut self, kind: TrackKind, ticks: u64, rate: u32, now: Instant) -> u64 {
+    pub(crate) fn map(&mut self, kind: TrackKind, ticks: u64, rate: u32, now: Instant) -> u64 {
         let start = *self.start.get_or_insert(now);
         let slot = match kind {
             TrackKind::Video => &mut self.video,
@@ -68,7 +68,7 @@ impl Lipsync {
 
     /// A sender report: the publisher's wall clock since any fixed origin, and
     /// the RTP time of the same moment.
-    pub fn report(&mut self, kind: TrackKind, wall: Duration, ticks: u64) {
+    pub(crate) fn report(&mut self, kind: TrackKind, wall: Duration, ticks: u64) {
         let slot = match kind {
             TrackKind::Video => &mut self.video,
             TrackKind::Audio => &mut self.audio,
@@ -80,7 +80,7 @@ impl Lipsync {
     }
 
     /// Between two pictures: moves the picture towards the sound.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let (Some(video), Some(audio)) = (&mut self.video, &self.audio) else { return };
         let Some((wall, _)) = video.report else { return };
         let (Some(seen), Some(heard)) = (video.at_wall(wall), audio.at_wall(wall)) else { return };

@@ -33,16 +33,16 @@ const MAX_REMOTES: usize = 8;
 
 /// Names a peer within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PeerId(pub u64);
+pub(crate) struct PeerId(pub u64);
 
 /// What a peer's owner is told. The owner keeps up, or the peer is closed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PeerEvent {
+pub(crate) enum PeerEvent {
     /// ICE and DTLS are through.
     Connected,
     /// A publisher's stream is known: it may go live.
     Tracks(Tracks),
-    /// The first media packet went to a player.
+    /// The first media packet went to a player, at the beginning or after a pause.
     Playing,
     /// The peer's session was told this, and it holds or is about to.
     Ordered(What),
@@ -54,7 +54,7 @@ pub enum PeerEvent {
 
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
+pub(crate) enum Gone {
     /// The peer closed it.
     Left,
     /// The peer fell silent.
@@ -67,13 +67,13 @@ pub enum Gone {
 
 /// What a peer shares with its owner.
 #[derive(Debug, Clone)]
-pub struct Shares {
+pub(crate) struct Shares {
     /// What it may do.
-    pub standing: Arc<StandingCell>,
+    pub(crate) standing: Arc<StandingCell>,
     /// What it did.
-    pub traffic: Arc<Traffic>,
+    pub(crate) traffic: Arc<Traffic>,
     /// Whom to tell, if anybody wants to know.
-    pub owner: Option<Events>,
+    pub(crate) owner: Option<Events>,
 }
 
 /// What a peer does.
@@ -345,16 +345,9 @@ impl Peer {
 
     /// Takes a player out of its stream and forgets what it was sent.
     pub(crate) fn detach(&mut self) {
-        if let Role::Player { egress, .. } = &mut self.role {
+        if let Role::Player { egress, playing, .. } = &mut self.role {
             egress.detach(&mut self.rtc);
-        }
-    }
-
-    /// A player's place, if it has one.
-    pub(crate) const fn place(&self) -> Option<&Place> {
-        match &self.role {
-            Role::Player { egress, .. } => egress.place(),
-            Role::Publisher { .. } => None,
+            *playing = false;
         }
     }
 

@@ -8,7 +8,7 @@ const MAX_HELD: usize = 512;
 
 /// What comes out of a [`Reorder`].
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ordered<T> {
+pub(crate) enum Ordered<T> {
     /// The next packet.
     Packet(T),
     /// This many packets never came.
@@ -18,7 +18,7 @@ pub enum Ordered<T> {
 /// Holds packets back while one before them is missing, for as long as a
 /// retransmission may take and no longer.
 #[derive(Debug)]
-pub struct Reorder<T> {
+pub(crate) struct Reorder<T> {
     next: Option<u64>,
     held: BTreeMap<u64, T>,
     patience: Duration,
@@ -28,13 +28,13 @@ pub struct Reorder<T> {
 
 impl<T> Reorder<T> {
     /// Waits `patience` for a missing packet.
-    pub fn new(patience: Duration) -> Self {
+    pub(crate) fn new(patience: Duration) -> Self {
         Self { next: None, held: BTreeMap::new(), patience, since: None }
     }
 
     /// Takes a packet by its extended sequence number. Late and repeated ones
     /// are dropped.
-    pub fn push(&mut self, seq: u64, item: T) {
+    pub(crate) fn push(&mut self, seq: u64, item: T) {
         let next = *self.next.get_or_insert(seq);
         if seq >= next {
             self.held.entry(seq).or_insert(item);
@@ -42,7 +42,7 @@ impl<T> Reorder<T> {
     }
 
     /// The next in order, if it is there or given up.
-    pub fn pop(&mut self, now: Instant) -> Option<Ordered<T>> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Ordered<T>> {
         let next = self.next?;
         let (&first, _) = self.held.first_key_value()?;
         if first > next {
@@ -54,7 +54,7 @@ impl<T> Reorder<T> {
     }
 
     /// When [`pop`](Self::pop) may give up a missing packet.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + self.patience)
     }
 

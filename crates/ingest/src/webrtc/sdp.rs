@@ -6,7 +6,6 @@ use std::time::Instant;
 use media::Tracks;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::config::{DtlsCert, DtlsVersion};
-use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Rtc, RtcConfig};
@@ -33,7 +32,7 @@ const H264: [(u8, u8, bool, u32); 6] = [
 
 /// Why an offer or answer was refused. The peer's fault.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
-pub enum SdpError {
+pub(crate) enum SdpError {
     /// Larger than any browser's.
     #[error("the description is too large")]
     TooLarge,
@@ -57,15 +56,15 @@ enum Role {
 
 /// A peer that is ready for a shard, and the description to send it.
 #[derive(Debug)]
-pub struct Negotiated {
+pub(crate) struct Negotiated {
     /// Its side of the connection.
-    pub rtc: Rtc,
+    pub(crate) rtc: Rtc,
     /// Media sections.
-    pub mids: Vec<Mid>,
+    pub(crate) mids: Vec<Mid>,
     /// What the remote answer belongs to, when we made the offer.
-    pub pending: Option<SdpPendingOffer>,
+    pub(crate) pending: Option<SdpPendingOffer>,
     /// Offer or answer to send.
-    pub sdp: String,
+    pub(crate) sdp: String,
 }
 
 /// One `m=` section.
@@ -76,7 +75,12 @@ struct Section {
 }
 
 /// An offer to a player (C§8.4): audio first, a data channel named `label`.
-pub fn offer(tracks: &Tracks, label: &str, candidates: Vec<Candidate>, now: Instant) -> Option<Negotiated> {
+pub(crate) fn offer(
+    tracks: &Tracks,
+    label: &str,
+    candidates: Vec<Candidate>,
+    now: Instant,
+) -> Option<Negotiated> {
     let mut rtc = build(Role::Player, candidates, now);
     let mut api = rtc.sdp_api();
     let mut mids = Vec::new();
@@ -93,7 +97,7 @@ pub fn offer(tracks: &Tracks, label: &str, candidates: Vec<Candidate>, now: Inst
 }
 
 /// Takes a player's answer to our offer.
-pub fn accept_answer(rtc: &mut Rtc, pending: SdpPendingOffer, sdp: &str) -> Result<(), SdpError> {
+pub(crate) fn accept_answer(rtc: &mut Rtc, pending: SdpPendingOffer, sdp: &str) -> Result<(), SdpError> {
     let sections = check(sdp)?;
     if sections.first().is_some_and(|first| first.refused) {
         return Err(SdpError::FirstRefused);
@@ -103,12 +107,20 @@ pub fn accept_answer(rtc: &mut Rtc, pending: SdpPendingOffer, sdp: &str) -> Resu
 }
 
 /// Answers a publisher's offer.
-pub fn answer_publisher(sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
+pub(crate) fn answer_publisher(
+    sdp: &str,
+    candidates: Vec<Candidate>,
+    now: Instant,
+) -> Result<Negotiated, SdpError> {
     answer(Role::Publisher, sdp, candidates, now)
 }
 
 /// Answers a player's offer (WHEP).
-pub fn answer_player(sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
+pub(crate) fn answer_player(
+    sdp: &str,
+    candidates: Vec<Candidate>,
+    now: Instant,
+) -> Result<Negotiated, SdpError> {
     answer(Role::Player, sdp, candidates, now)
 }
 
@@ -146,7 +158,7 @@ fn accepts(offered: &[Section], answered: &[Section]) -> Result<(), SdpError> {
 
 /// A candidate line of a peer. ICE-lite needs none, so this only says whether it
 /// is one; names of `.local` hosts are.
-pub fn is_candidate(text: &str) -> bool {
+pub(crate) fn is_candidate(text: &str) -> bool {
     text.len() <= 1024 && (text.is_empty() || text.trim_start_matches("a=").starts_with("candidate:"))
 }
 
@@ -231,14 +243,9 @@ fn mids(sdp: &str) -> Vec<Mid> {
 }
 
 /// Whether the publisher's sections carry sound and pictures towards us.
-pub fn receives(rtc: &Rtc, mids: &[Mid], kind: MediaKind) -> bool {
+pub(crate) fn receives(rtc: &Rtc, mids: &[Mid], kind: MediaKind) -> bool {
     let media = mids.iter().filter_map(|&mid| rtc.media(mid));
     media.filter(|m| m.kind() == kind).any(|m| m.direction().is_receiving())
-}
-
-/// Whether a payload type is one of ours and not a retransmission.
-pub fn is_media(codec: Codec) -> bool {
-    matches!(codec, Codec::H264 | Codec::Opus)
 }
 
 #[cfg(test)]

@@ -32,13 +32,13 @@ const IDLE: Duration = Duration::from_millis(500);
 
 /// How a shard is reached.
 #[derive(Debug, Clone)]
-pub struct ShardConfig {
+pub(crate) struct ShardConfig {
     /// UDP address to listen on; port 0 lets the kernel choose.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Addresses to announce; empty: those of this machine.
-    pub announced: Vec<IpAddr>,
+    pub(crate) announced: Vec<IpAddr>,
     /// Time.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 struct Shard {
@@ -53,7 +53,7 @@ struct Shard {
 }
 
 /// Binds the socket and starts the thread. The address is where it listens.
-pub fn spawn(config: ShardConfig) -> io::Result<(ShardHandle, SocketAddr, JoinHandle<()>)> {
+pub(crate) fn spawn(config: ShardConfig) -> io::Result<(ShardHandle, SocketAddr, JoinHandle<()>)> {
     let poll = Poll::new()?;
     let mut udp = Udp::bind(config.listen)?;
     udp.register(poll.registry(), SOCKET)?;

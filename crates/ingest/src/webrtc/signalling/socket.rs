@@ -1,0 +1,419 @@
+//! One WebSocket: any number of streams, each published or played.
+//!
+//! Started by the HTTP worker that took the upgrade; ends with the socket, and
+//! takes every peer it signalled with it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, Closed, Session};
+use contract::registry::Form;
+use contract::session::{CloseReason, Traffic};
+use contract::{
+    Action, AppName, AppSettings, Credentials, Protocol, Standing, StandingCell, StreamId, StreamKey,
+};
+use futures_util::StreamExt;
+use media::Tracks;
+use session::{Pass, Request, What};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
+use crate::webrtc::Webrtc;
+use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, ShardPlane, Source};
+use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
+use crate::webrtc::sdp;
+
+/// Streams on one socket. A page has a handful.
+const MAX_STREAMS: usize = 32;
+/// Events that may wait; a peer has a few in its life.
+const MAX_EVENTS: usize = 256;
+/// The SDK pings every 3 s; a socket that says nothing at all for so long is
+/// dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a page may leave what it is told unread.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the socket looks at the clock.
+const TICK: Duration = Duration::from_secs(1);
+/// Ours, for pages that do not ping.
+const PING: Duration = Duration::from_secs(20);
+
+/// One stream on a socket.
+struct Seat {
+    subscriber: String,
+    role: Role,
+}
+
+enum Role {
+    /// May offer.
+    Invited {
+        pass: Pass,
+        since: Instant,
+    },
+    /// Has offered; its tracks are not known yet.
+    Arriving {
+        pass: Pass,
+        plane: ShardPlane,
+        peer: PeerHandle,
+        since: Instant,
+    },
+    Live {
+        peer: PeerHandle,
+    },
+    Player {
+        peer: PeerHandle,
+        ended: bool,
+    },
+}
+
+impl Role {
+    const fn peer(&self) -> Option<&PeerHandle> {
+        match self {
+            Self::Invited { .. } => None,
+            Self::Arriving { peer, .. } | Self::Live { peer } | Self::Player { peer, .. } => Some(peer),
+        }
+    }
+}
+
+/// A socket.
+pub(crate) struct Socket {
+    webrtc: Arc<Webrtc>,
+    app: AppName,
+    from: IpAddr,
+    out: Session,
+    seats: HashMap<StreamId, Seat>,
+    events: Events,
+    heard: Instant,
+    pinged: Instant,
+}
+
+impl Socket {
+    /// Speaks until the page leaves or the server stops.
+    pub(crate) async fn run(
+        webrtc: Arc<Webrtc>,
+        app: AppName,
+        from: IpAddr,
+        out: Session,
+        mut frames: AggregatedMessageStream,
+    ) {
+        let (events, mut happened) = mpsc::channel(MAX_EVENTS);
+        let now = webrtc.now();
+        let stop = webrtc.stopping();
+        let seats = HashMap::new();
+        let mut socket = Self { webrtc, app, from, out, seats, events, heard: now, pinged: now };
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                frame = frames.next() => match frame {
+                    Some(Ok(frame)) => socket.on_frame(frame).await,
+                    Some(Err(_)) | None => Err(Closed),
+                },
+                Some((peer, event)) = happened.recv() => socket.on_event(peer, event).await,
+                _ = tick.tick() => socket.on_tick().await,
+                () = stop.cancelled() => socket.farewell().await,
+            };
+            if done.is_err() {
+                break;
+            }
+        }
+        // The peers go with the seats; whoever is gone cannot be told.
+        socket.seats.clear();
+        let _ = socket.out.close(None).await;
+    }
+
+    async fn on_frame(&mut self, frame: AggregatedMessage) -> Result<(), Closed> {
+        self.heard = self.webrtc.now();
+        match frame {
+            AggregatedMessage::Text(text) => self.on_text(&text).await,
+            AggregatedMessage::Ping(bytes) => self.out.pong(&bytes).await,
+            AggregatedMessage::Close(_) => Err(Closed),
+            AggregatedMessage::Binary(_) => self.problem(Problem::Unclear(Unclear::Message), None).await,
+            AggregatedMessage::Pong(_) => Ok(()),
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), Closed> {
+        match dialect::parse(text) {
+            Ok(ask) => self.on_ask(ask).await,
+            Err(unclear) => self.problem(Problem::Unclear(unclear), None).await,
+        }
+    }
+
+    async fn on_ask(&mut self, ask: Ask) -> Result<(), Closed> {
+        match ask {
+            Ask::Ping => self.say(dialect::pong()).await,
+            Ask::IceServers => match self.settings() {
+                Some(settings) => self.say(dialect::ice_servers(&settings)).await,
+                None => Ok(()),
+            },
+            Ask::Publish { stream, credentials } => {
+                let asked = self.publish(&stream, credentials).await;
+                self.answer(&stream, asked).await
+            }
+            Ask::Play { stream, credentials } => {
+                let asked = self.play(&stream, credentials).await;
+                self.answer(&stream, asked).await
+            }
+            Ask::Offer { stream, sdp } => {
+                let asked = self.offered(&stream, &sdp);
+                self.answer(&stream, asked).await
+            }
+            Ask::Answer { stream, sdp } => self.answered(&stream, sdp).await,
+            Ask::Candidate { candidate } if !sdp::is_candidate(&candidate) => {
+                self.problem(Problem::Unclear(Unclear::Missing), None).await
+            }
+            Ask::Candidate { .. } | Ask::Other => Ok(()),
+            Ask::Stop { stream } => self.stop(&stream).await,
+            Ask::StreamInfo { stream } => self.info(&stream).await,
+            Ask::TrackList { stream } => self.say(dialect::track_list(&stream)).await,
+        }
+    }
+
+    /// Says the outcome of a step; one that failed ends the stream's seat.
+    async fn answer(&mut self, stream: &StreamId, outcome: Result<String, Problem>) -> Result<(), Closed> {
+        match outcome {
+            Ok(message) => self.say(message).await,
+            Err(problem) => self.problem(problem, Some(stream)).await,
+        }
+    }
+
+    async fn publish(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
+        self.has_room(stream, Problem::AlreadyPublishing)?;
+        let subscriber = subscriber(&credentials);
+        let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
+        let start = dialect::start(stream, &subscriber);
+        let role = Role::Invited { pass, since: self.webrtc.now() };
+        self.seats.insert(stream.clone(), Seat { subscriber, role });
+        Ok(start)
+    }
+
+    async fn play(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
+        self.has_room(stream, Problem::AlreadyPlaying)?;
+        let subscriber = subscriber(&credentials);
+        let pass = self.webrtc.admission().ask(self.request(Action::Play, stream, credentials)).await?;
+        let reserved = self.webrtc.shard().reserve();
+        let plane = reserved.plane(Some(self.events.clone()));
+        let player = pass.play(plane).await?;
+        let gone = Problem::Refused(contract::registry::PlayRefused::NotLive.into());
+        let tracks = player.live.borrow().as_ref().map(|live| live.frames.tracks()).ok_or(gone)?;
+        let candidates = self.webrtc.shard().candidates();
+        let made = sdp::offer(&tracks, stream.as_str(), candidates, self.webrtc.now()).ok_or(gone)?;
+        let mids: Vec<String> = made.mids.iter().map(|mid| mid.to_string()).collect();
+        let offer = dialect::description(Description::Offer, stream, &made.sdp, &mids, &subscriber);
+        let shares = self.shares(player.link.standing.clone(), player.link.traffic.clone());
+        let source = Source { stream: player.link.stream.clone(), live: player.live };
+        let peer = reserved.play(made, shares, source, Box::new(player.link))?;
+        let role = Role::Player { peer, ended: false };
+        self.seats.insert(stream.clone(), Seat { subscriber, role });
+        Ok(offer)
+    }
+
+    /// A publisher's offer.
+    fn offered(&mut self, stream: &StreamId, sdp: &str) -> Result<String, Problem> {
+        let Some(Seat { subscriber, role }) = self.seats.remove(stream) else {
+            return Err(Problem::NoPeer);
+        };
+        let Role::Invited { pass, .. } = role else {
+            self.seats.insert(stream.clone(), Seat { subscriber, role });
+            return Err(Problem::AlreadyPublishing);
+        };
+        let since = self.webrtc.now();
+        let made = sdp::answer_publisher(sdp, self.webrtc.shard().candidates(), since)?;
+        let answer = dialect::description(Description::Answer, stream, &made.sdp, &[], &subscriber);
+        let reserved = self.webrtc.shard().reserve();
+        let plane = reserved.plane(Some(self.events.clone()));
+        let granted = Arc::new(StandingCell::new(Standing::Granted));
+        let peer = reserved.publish(made, self.shares(granted, pass.traffic()))?;
+        let role = Role::Arriving { pass, plane, peer, since };
+        self.seats.insert(stream.clone(), Seat { subscriber, role });
+        Ok(answer)
+    }
+
+    /// A player's answer.
+    async fn answered(&mut self, stream: &StreamId, sdp: String) -> Result<(), Closed> {
+        let Some(Role::Player { peer, .. }) = self.seats.get(stream).map(|seat| &seat.role) else {
+            return self.problem(Problem::NoPeer, Some(stream)).await;
+        };
+        let problem = match peer.answer(sdp).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => Problem::from(error),
+            Err(Busy) => Problem::NoRoom,
+        };
+        self.seats.remove(stream);
+        self.problem(problem, Some(stream)).await
+    }
+
+    async fn stop(&mut self, stream: &StreamId) -> Result<(), Closed> {
+        // Pages stop streams that never started.
+        let Some(seat) = self.seats.remove(stream) else { return Ok(()) };
+        let notice = match seat.role {
+            Role::Player { .. } => Notice::PlayFinished,
+            Role::Invited { .. } | Role::Arriving { .. } | Role::Live { .. } => Notice::PublishFinished,
+        };
+        self.say(dialect::notice(notice, Some(stream), &seat.subscriber)).await
+    }
+
+    async fn info(&mut self, stream: &StreamId) -> Result<(), Closed> {
+        // Only about what this page may see: others learn nothing (C§16.10).
+        let known = self.seats.contains_key(stream);
+        if known {
+            self.say(dialect::stream_info(stream, 0, 0)).await
+        } else {
+            let not_live = contract::registry::PlayRefused::NotLive;
+            self.problem(Problem::Refused(not_live.into()), Some(stream)).await
+        }
+    }
+
+    async fn on_event(&mut self, id: PeerId, event: PeerEvent) -> Result<(), Closed> {
+        let is_its = |seat: &&Seat| seat.role.peer().is_some_and(|peer| peer.id() == id);
+        let found = self.seats.iter().find(|(_, seat)| is_its(seat)).map(|(stream, _)| stream.clone());
+        let Some(stream) = found else { return Ok(()) };
+        match event {
+            PeerEvent::Connected => Ok(()),
+            PeerEvent::Tracks(tracks) => self.go_live(stream, tracks).await,
+            PeerEvent::Playing => self.playing(&stream).await,
+            PeerEvent::Ended => self.ended(&stream).await,
+            PeerEvent::Ordered(what) => self.ordered(stream, what).await,
+            PeerEvent::Closed(_) => self.stop(&stream).await,
+        }
+    }
+
+    async fn go_live(&mut self, stream: StreamId, tracks: Tracks) -> Result<(), Closed> {
+        let Some(Seat { subscriber, role }) = self.seats.remove(&stream) else { return Ok(()) };
+        let Role::Arriving { pass, plane, peer, .. } = role else { return Ok(()) };
+        let publisher = match pass.go_live(tracks, Form::FramesAndPackets, plane).await {
+            Ok(publisher) => publisher,
+            Err(refused) => return self.problem(refused.into(), Some(&stream)).await,
+        };
+        let shares = self.shares(publisher.link.standing.clone(), publisher.link.traffic.clone());
+        let Some(live) = GoneLive::new(publisher, shares) else { return Ok(()) };
+        if peer.go_live(live).is_err() {
+            return self.problem(Problem::NoRoom, Some(&stream)).await;
+        }
+        let started = dialect::notice(Notice::PublishStarted, Some(&stream), &subscriber);
+        self.seats.insert(stream, Seat { subscriber, role: Role::Live { peer } });
+        self.say(started).await
+    }
+
+    async fn playing(&mut self, stream: &StreamId) -> Result<(), Closed> {
+        let Some(seat) = self.seats.get_mut(stream) else { return Ok(()) };
+        if let Role::Player { ended, .. } = &mut seat.role {
+            *ended = false;
+        }
+        let started = dialect::notice(Notice::PlayStarted, Some(stream), &seat.subscriber);
+        self.say(started).await
+    }
+
+    /// A player's stream is over; said once, whoever says it first.
+    async fn ended(&mut self, stream: &StreamId) -> Result<(), Closed> {
+        let Some(seat) = self.seats.get_mut(stream) else { return Ok(()) };
+        let Role::Player { ended, .. } = &mut seat.role else { return Ok(()) };
+        if std::mem::replace(ended, true) {
+            return Ok(());
+        }
+        let finished = dialect::notice(Notice::PlayFinished, Some(stream), &seat.subscriber);
+        self.say(finished).await
+    }
+
+    /// The session was ordered something; the page is told what that means.
+    async fn ordered(&mut self, stream: StreamId, what: What) -> Result<(), Closed> {
+        let plays = matches!(self.seats.get(&stream).map(|seat| &seat.role), Some(Role::Player { .. }));
+        match what {
+            What::Standing { standing: Standing::Suspended, .. } => {
+                self.problem(Problem::Blocked, Some(&stream)).await
+            }
+            // The shard says so when the first packet has left.
+            What::Standing { standing: Standing::Granted, .. } => Ok(()),
+            What::Standing { standing: Standing::Revoked, .. } => {
+                let problem = if plays { Problem::Withdrawn } else { Problem::Blocked };
+                self.problem(problem, Some(&stream)).await?;
+                self.stop(&stream).await
+            }
+            What::Hush => self.ended(&stream).await,
+            What::Close(CloseReason::Draining) => self.farewell().await,
+            What::Close(CloseReason::Stopped | CloseReason::Revoked | CloseReason::TakenOver) => {
+                self.stop(&stream).await
+            }
+        }
+    }
+
+    async fn on_tick(&mut self) -> Result<(), Closed> {
+        let now = self.webrtc.now();
+        if now.saturating_duration_since(self.heard) > SILENCE {
+            return Err(Closed);
+        }
+        if now.saturating_duration_since(self.pinged) > PING {
+            self.pinged = now;
+            self.out.ping(b"").await?;
+        }
+        let limit = self.settings().map_or(Duration::ZERO, |settings| settings.webrtc.start_timeout);
+        let late = |seat: &Seat| match &seat.role {
+            Role::Invited { since, .. } | Role::Arriving { since, .. } => {
+                now.saturating_duration_since(*since) > limit
+            }
+            Role::Live { .. } | Role::Player { .. } => false,
+        };
+        let late: Vec<StreamId> =
+            self.seats.iter().filter(|(_, seat)| late(seat)).map(|(stream, _)| stream.clone()).collect();
+        for stream in late {
+            self.seats.remove(&stream);
+            self.problem(Problem::PublishTimeout, Some(&stream)).await?;
+        }
+        Ok(())
+    }
+
+    async fn farewell(&mut self) -> Result<(), Closed> {
+        self.say(dialect::notice(Notice::ServerWillStop, None, "")).await?;
+        Err(Closed)
+    }
+
+    /// Whether another stream fits. One stream has one role on a socket.
+    fn has_room(&self, stream: &StreamId, taken: Problem) -> Result<(), Problem> {
+        let settings = self.settings().ok_or(Problem::Disabled)?;
+        if !settings.webrtc.enabled {
+            return Err(Problem::Disabled);
+        }
+        if self.seats.contains_key(stream) {
+            return Err(taken);
+        }
+        if self.seats.len() >= MAX_STREAMS {
+            return Err(Problem::NoRoom);
+        }
+        Ok(())
+    }
+
+    fn request(&self, action: Action, stream: &StreamId, credentials: Credentials) -> Request {
+        let stream = StreamKey { app: self.app.clone(), id: stream.clone() };
+        Request { action, stream, credentials, peer: self.from, protocol: Protocol::Webrtc }
+    }
+
+    fn shares(&self, standing: Arc<StandingCell>, traffic: Arc<Traffic>) -> Shares {
+        Shares { standing, traffic, owner: Some(self.events.clone()) }
+    }
+
+    fn settings(&self) -> Option<Arc<AppSettings>> {
+        self.webrtc.admission().settings(&self.app)
+    }
+
+    async fn say(&mut self, message: String) -> Result<(), Closed> {
+        // A page that does not read for so long will not.
+        tokio::time::timeout(PATIENCE, self.out.text(message)).await.unwrap_or(Err(Closed))
+    }
+
+    async fn problem(&mut self, problem: Problem, stream: Option<&StreamId>) -> Result<(), Closed> {
+        self.say(dialect::problem(problem, stream)).await
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(_: Busy) -> Self {
+        Self::NoRoom
+    }
+}
+
+fn subscriber(credentials: &Credentials) -> String {
+    credentials.subscriber.as_ref().map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,124 @@
+//! Publishing by WHIP (RFC 9725).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use contract::registry::{Form, PublishRefused};
+use contract::{Action, Protocol, Standing, StandingCell};
+use media::Tracks;
+use session::{Pass, Request, What};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Webrtc;
+use super::command::{Busy, GoneLive, PeerHandle, ShardPlane};
+use super::http::{self, Posted, Refusal};
+use super::peer::{PeerEvent, Shares};
+use super::resources::{Resource, ResourceId};
+use super::sdp;
+
+/// A publisher has a few events in its life.
+const MAX_EVENTS: usize = 16;
+
+pub(super) async fn post(webrtc: web::Data<Webrtc>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    http::respond(publish(webrtc.into_inner(), &request, &body).await)
+}
+
+async fn publish(webrtc: Arc<Webrtc>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
+    let posted = http::read(&webrtc, request, body)?;
+    let pass = webrtc.admission().ask(asks(&posted)).await?;
+    // Whether it goes live is decided when its media comes; a stream that is
+    // taken now is refused now (C§16.11).
+    if !pass.place_is_free().await? {
+        return Err(session::Refused::from(PublishRefused::AlreadyPublishing).into());
+    }
+    let made = sdp::answer_publisher(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;
+    let answer = made.sdp.clone();
+    let (owner, events) = mpsc::channel(MAX_EVENTS);
+    let reserved = webrtc.shard().reserve();
+    let plane = reserved.plane(Some(owner.clone()));
+    let standing = Arc::new(StandingCell::new(Standing::Granted));
+    let shares = Shares { standing, traffic: pass.traffic(), owner: Some(owner.clone()) };
+    let peer = reserved.publish(made, shares)?;
+    let ended = webrtc.stopping().child_token();
+    let id = ResourceId::random().ok_or(Busy)?;
+    let resource = Resource::Publisher(ended.clone());
+    webrtc.resources().add(id.clone(), request.path().to_owned(), resource);
+    let limit = posted.settings.webrtc.start_timeout;
+    let life = Life { peer, owner, events, ended };
+    actix_web::rt::spawn(life.run(pass, plane, limit));
+    Ok(http::created(&posted, &id, answer))
+}
+
+fn asks(posted: &Posted) -> Request {
+    Request {
+        action: Action::Publish,
+        stream: posted.stream.clone(),
+        credentials: posted.credentials.clone(),
+        peer: posted.peer,
+        protocol: Protocol::Whip,
+    }
+}
+
+/// A WHIP publisher: started by its POST, ends with its connection, by DELETE or
+/// by order. Dropping the handle closes the connection.
+struct Life {
+    peer: PeerHandle,
+    owner: super::command::Events,
+    events: mpsc::Receiver<(super::peer::PeerId, PeerEvent)>,
+    ended: CancellationToken,
+}
+
+impl Life {
+    async fn run(mut self, pass: Pass, plane: ShardPlane, limit: Duration) {
+        let tracks = tokio::time::timeout(limit, self.tracks()).await;
+        if let Ok(Some(tracks)) = tracks
+            && self.go_live(pass, plane, tracks).await
+        {
+            while self.next().await.is_some() {}
+        }
+        self.ended.cancel();
+    }
+
+    /// What it sends, when that is known.
+    async fn tracks(&mut self) -> Option<Tracks> {
+        loop {
+            if let PeerEvent::Tracks(tracks) = self.next().await? {
+                return Some(tracks);
+            }
+        }
+    }
+
+    async fn go_live(&self, pass: Pass, plane: ShardPlane, tracks: Tracks) -> bool {
+        let session = pass.session();
+        let publisher = match pass.go_live(tracks, Form::FramesAndPackets, plane).await {
+            Ok(publisher) => publisher,
+            Err(refused) => {
+                tracing::info!(%session, %refused, "WHIP publisher was refused when its media came");
+                return false;
+            }
+        };
+        let standing = publisher.link.standing.clone();
+        let traffic = publisher.link.traffic.clone();
+        let shares = Shares { standing, traffic, owner: Some(self.owner.clone()) };
+        GoneLive::new(publisher, shares).is_some_and(|live| self.peer.go_live(live).is_ok())
+    }
+
+    /// The next event; none when it is over.
+    async fn next(&mut self) -> Option<PeerEvent> {
+        let event = tokio::select! {
+            event = self.events.recv() => event.map(|(_, event)| event),
+            () = self.ended.cancelled() => None,
+        };
+        event.filter(|event| !is_end(event))
+    }
+}
+
+fn is_end(event: &PeerEvent) -> bool {
+    match event {
+        PeerEvent::Closed(_) | PeerEvent::Ordered(What::Close(_)) => true,
+        PeerEvent::Ordered(What::Standing { standing, .. }) => *standing == Standing::Revoked,
+        _ => false,
+    }
+}
