@@ -1,1 +1,25 @@
-//! To be written.
+//! What WebRTC players cannot take, made into what they can: AAC into Opus, and
+//! H.264 with B-frames into H.264 without. Once per stream, and only while
+//! somebody plays it over WebRTC.
+//!
+//! [`AudioTranscoder`] and [`VideoTranscoder`] are pure: frames in, frames out.
+//! [`Worker`] gives one stream's transcoders a thread between its frame bus and
+//! whoever wants the result. Decoders here read what strangers send; a panic of
+//! theirs is caught, counted and costs the stream a gap.
+//!
+//! H.264 is patented in some countries and none of these crates brings a
+//! licence. Without the cargo feature `video` no H.264 coder is built, and a
+//! stream with B-frames shows its keyframes only.
+
+mod audio;
+mod guard;
+mod slots;
+#[cfg(test)]
+mod testing;
+mod video;
+mod worker;
+
+pub use audio::{AudioTranscoder, AudioUnsupported};
+pub use slots::{Slot, Slots};
+pub use video::{Effort, VideoSettings, VideoTranscoder, VideoUnsupported};
+pub use worker::{Counts, Output, Treatment, Worker, WorkerSettings};

@@ -1,0 +1,53 @@
+//! How many pictures' worth of work the machine has room for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The number of streams whose video may be transcoded at once. Clones share
+/// one number.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    free: Arc<AtomicUsize>,
+}
+
+impl Slots {
+    /// Room for `count` streams. A stream of 1280x720 at 30 fps takes about a
+    /// fifth of a core, so the number of cores times three is a sensible most.
+    pub fn new(count: usize) -> Self {
+        Self { free: Arc::new(AtomicUsize::new(count)) }
+    }
+
+    /// Takes a place, or `None` when there is no room.
+    pub fn try_acquire(&self) -> Option<Slot> {
+        let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
+        taken.ok().map(|_| Slot { free: self.free.clone() })
+    }
+}
+
+/// A place, given back by drop.
+#[derive(Debug)]
+pub struct Slot {
+    free: Arc<AtomicUsize>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.free.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_dropped() {
+        let slots = Slots::new(1);
+        let place = slots.clone().try_acquire();
+        assert!(place.is_some());
+        assert!(slots.try_acquire().is_none());
+        drop(place);
+        assert!(slots.try_acquire().is_some());
+        assert!(Slots::new(0).try_acquire().is_none());
+    }
+}

@@ -1,0 +1,62 @@
+//! H.264 with B-frames into H.264 without.
+
+#[cfg(feature = "video")]
+mod h264;
+#[cfg(not(feature = "video"))]
+#[path = "video/absent.rs"]
+mod h264;
+
+use std::time::Duration;
+
+pub use h264::{Effort, VideoTranscoder};
+
+/// Why a track cannot be transcoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VideoUnsupported {
+    /// Built without the cargo feature `video`.
+    #[error("built without video transcoding")]
+    NotBuilt,
+    /// The decoder configuration record or a parameter set in it is malformed.
+    #[error("malformed decoder configuration")]
+    Config,
+    /// Not 8-bit 4:2:0.
+    #[error("not 8-bit 4:2:0")]
+    Format,
+    /// More luma samples than [`VideoSettings::max_samples`], or fewer than 16
+    /// in one direction.
+    #[error("picture size {width}x{height}")]
+    Size {
+        /// In luma samples.
+        width: u32,
+        /// In luma samples.
+        height: u32,
+    },
+    /// Too many frames in a row did not decode: a coding tool that the decoder
+    /// lacks, such as interlace.
+    #[error("the decoder cannot read this stream")]
+    Tools,
+    /// The encoder did not start.
+    #[error("the encoder did not start")]
+    Encoder,
+}
+
+/// How to encode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoSettings {
+    /// Bits per second; `None` chooses by picture size and frame rate: 2.5 Mbit/s
+    /// for 1280x720 at 30 fps, in proportion for others, between 0.3 and 8 Mbit/s.
+    pub bitrate: Option<u32>,
+    /// Most luma samples in a picture. A larger one is refused: it costs more
+    /// than a core can give, and up to 50 MB for the reference pictures of
+    /// 1920x1088.
+    pub max_samples: u32,
+    /// Longest time from keyframe to keyframe, so that who joins finds one in the
+    /// packet ring.
+    pub keyframe_every: Duration,
+}
+
+impl Default for VideoSettings {
+    fn default() -> Self {
+        Self { bitrate: None, max_samples: 1920 * 1088, keyframe_every: Duration::from_secs(4) }
+    }
+}
