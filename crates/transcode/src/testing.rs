@@ -41,10 +41,6 @@ impl Clip {
         Self::make(&format!("-f lavfi -i aevalsrc={wave}:s={rate}:d={seconds} -c:a aac -b:a 128k"))
     }
 
-    pub(crate) fn video(&self) -> &VideoTrack {
-        self.tracks.video.as_ref().unwrap()
-    }
-
     pub(crate) fn audio(&self) -> &AudioTrack {
         self.tracks.audio.as_ref().unwrap()
     }

@@ -1,6 +1,7 @@
 //! symphonia's AAC-LC decoder, the only file that names it.
 
 use symphonia_codec_aac::AacDecoder;
+use symphonia_core::audio::Channels;
 use symphonia_core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia_core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia_core::packet::PacketRef;
@@ -31,7 +32,7 @@ impl Aac {
         let decoder = open(&config).ok_or(AudioUnsupported::Profile)?;
         let params = decoder.codec_params();
         let rate = params.sample_rate.ok_or(AudioUnsupported::Profile)?;
-        let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
+        let channels = params.channels.as_ref().map_or(0, Channels::count);
         if !(1..=2).contains(&channels) {
             return Err(AudioUnsupported::Profile);
         }

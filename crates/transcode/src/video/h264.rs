@@ -264,4 +264,6 @@ impl Pace {
 }
 
 #[cfg(test)]
+mod pace;
+#[cfg(test)]
 mod tests;

@@ -151,7 +151,7 @@ impl Stream {
         match &mut self.audio {
             Audio::Passed => out.push(Output::Frame(frame.clone())),
             Audio::Transcoded(transcoder) => {
-                out.extend(transcoder.push(frame).into_iter().map(Output::Frame))
+                out.extend(transcoder.push(frame).into_iter().map(Output::Frame));
             }
             Audio::Absent | Audio::Refused(_) => {}
         }

@@ -112,8 +112,8 @@ fn config(target: &Target) -> EncoderConfig {
 fn level(samples: u32) -> Level {
     match samples {
         ..=414_720 => Level::Level_3_1,
-        ..=921_600 => Level::Level_3_2,
-        ..=2_088_960 => Level::Level_4_2,
+        414_721..=921_600 => Level::Level_3_2,
+        921_601..=2_088_960 => Level::Level_4_2,
         _ => Level::Level_5_2,
     }
 }

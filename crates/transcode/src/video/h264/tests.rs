@@ -13,8 +13,12 @@ fn clip() -> Clip {
     Clip::moving("322x182", 60, 30)
 }
 
+fn track(clip: &Clip) -> &VideoTrack {
+    clip.tracks.video.as_ref().unwrap()
+}
+
 fn transcoder(clip: &Clip) -> VideoTranscoder {
-    VideoTranscoder::new(clip.video(), VideoSettings::default()).unwrap()
+    VideoTranscoder::new(track(clip), VideoSettings::default()).unwrap()
 }
 
 fn transcode(clip: &Clip) -> (VideoTranscoder, Vec<Frame>) {
@@ -40,7 +44,7 @@ fn ffmpeg_pictures(stream: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn source_pictures(clip: &Clip) -> Vec<Vec<u8>> {
-    ffmpeg_pictures(&annex_b(clip.video(), clip.frames.iter().map(|frame| &**frame)))
+    ffmpeg_pictures(&annex_b(track(clip), clip.frames.iter().map(|frame| &**frame)))
 }
 
 fn difference(a: &[u8], b: &[u8]) -> f64 {
@@ -51,7 +55,7 @@ fn difference(a: &[u8], b: &[u8]) -> f64 {
 #[test]
 fn the_decoder_gives_the_pixels_that_ffmpeg_gives() {
     let clip = clip();
-    let sets = ParameterSets::parse(&clip.video().config).unwrap();
+    let sets = ParameterSets::parse(&track(&clip).config).unwrap();
     let sps = Sps::parse(&sets.sps[0]).unwrap();
     let (mut pictures, mut reorder) = (Pictures::new(&sets).unwrap(), Reorder::new(sps.reorder));
     let mut shown = Vec::new();
@@ -141,7 +145,7 @@ fn a_keyframe_on_demand_is_the_next_picture() {
 fn keyframes_come_in_time_for_who_joins() {
     let clip = Clip::moving("322x182", 60, 250);
     let settings = VideoSettings { keyframe_every: Duration::from_secs(1), ..VideoSettings::default() };
-    let mut transcoder = VideoTranscoder::new(clip.video(), settings).unwrap();
+    let mut transcoder = VideoTranscoder::new(track(&clip), settings).unwrap();
     let out = clip.frames.iter().flat_map(|frame| transcoder.push(frame, Effort::Full));
     let keys: Vec<_> = out.enumerate().filter(|(_, frame)| frame.keyframe).map(|(n, _)| n).collect();
     assert_eq!(keys, [0, 25, 50]);
@@ -224,8 +228,8 @@ fn mutated_configurations_do_not_panic() {
     let mut dice = Dice(5);
     let mut accepted = 0;
     for _ in 0..3000 {
-        let config = dice.mutate(&clip.video().config);
-        let track = VideoTrack { config, ..clip.video().clone() };
+        let config = dice.mutate(&track(&clip).config);
+        let track = VideoTrack { config, ..track(&clip).clone() };
         if let Ok(mut transcoder) = VideoTranscoder::new(&track, VideoSettings::default()) {
             accepted += 1;
             clip.frames.iter().for_each(|frame| drop(transcoder.push(frame, Effort::Full)));
@@ -238,10 +242,10 @@ fn mutated_configurations_do_not_panic() {
 fn a_picture_above_the_bound_is_refused_whatever_it_shows_of_itself() {
     let clip = clip();
     let settings = VideoSettings { max_samples: 336 * 192 - 1, ..VideoSettings::default() };
-    let refused = VideoTranscoder::new(clip.video(), settings).err();
+    let refused = VideoTranscoder::new(track(&clip), settings).err();
     assert_eq!(refused, Some(VideoUnsupported::Size { width: 322, height: 182 }), "coded as 336x192");
     let settings = VideoSettings { max_samples: 336 * 192, ..settings };
-    assert!(VideoTranscoder::new(clip.video(), settings).is_ok());
+    assert!(VideoTranscoder::new(track(&clip), settings).is_ok());
 }
 
 #[test]
@@ -249,7 +253,7 @@ fn parameter_sets_of_many_kinds_are_read() {
     let read = |args: &str| {
         let source = "-f lavfi -i testsrc2=size=322x182:rate=25 -frames:v 2 -c:v libx264 -pix_fmt";
         let clip = Clip::make(&format!("{source} {args}"));
-        Sps::parse(&ParameterSets::parse(&clip.video().config).unwrap().sps[0]).unwrap()
+        Sps::parse(&ParameterSets::parse(&track(&clip).config).unwrap().sps[0]).unwrap()
     };
     let size = |sps: Sps| (sps.width, sps.height, sps.plain);
     let high = read(
