@@ -16,6 +16,9 @@ use crate::timeline::Timeline;
 
 /// How long one track waits for the other, in media time.
 const WAIT: Duration = Duration::from_secs(1);
+/// The same, when the metadata promises both: nginx pushes sound at once, and
+/// pictures from the next keyframe on.
+const WAIT_PROMISED: Duration = Duration::from_secs(3);
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub(crate) struct Assembler {
     /// What the metadata says of the sound, for encoders that send no configuration.
     sound: Sound,
     started: Option<MediaTime>,
+    wait: Duration,
     held: VecDeque<Frame>,
     held_bytes: usize,
     out: VecDeque<Media>,
@@ -86,6 +90,7 @@ impl Assembler {
             needs_keyframe: true,
             sound: Sound { rate: 44_100, channels: 2 },
             started: None,
+            wait: WAIT,
             held: VecDeque::new(),
             held_bytes: 0,
             out: VecDeque::new(),
@@ -179,7 +184,8 @@ impl Assembler {
     }
 
     /// Takes the object of `onMetaData`. One codec named and the other not means
-    /// that the other is absent; neither named means nothing.
+    /// that the other is absent; both, that it is worth a longer wait; neither
+    /// named means nothing.
     pub(crate) fn metadata(&mut self, props: &Value) {
         let number = |name| props.get(name).and_then(Value::as_number);
         if let Some(rate) = number("audiosamplerate") {
@@ -192,6 +198,7 @@ impl Assembler {
         match (named("videocodecid"), named("audiocodecid")) {
             (true, false) if self.audio == Presence::Expected => self.audio = Presence::Absent,
             (false, true) if self.video == Presence::Expected => self.video = Presence::Absent,
+            (true, true) => self.wait = WAIT_PROMISED,
             _ => {}
         }
         self.begin_if_complete();
@@ -242,7 +249,7 @@ impl Assembler {
             self.out.push_back(Media::Frame(frame));
             return;
         }
-        let waited = frame.dts.since(*self.started.get_or_insert(frame.dts)) >= WAIT;
+        let waited = frame.dts.since(*self.started.get_or_insert(frame.dts)) >= self.wait;
         self.held_bytes += frame.data.len();
         self.held.push_back(frame);
         let limit = if self.phase == Phase::Asking { STRANGER_HOLD } else { PUBLISHER_HOLD };

@@ -91,6 +91,18 @@ fn one_track_alone_waits_a_second_for_the_other() {
 }
 
 #[test]
+fn metadata_that_names_both_codecs_lengthens_the_wait() {
+    let it = &mut accepted();
+    it.metadata(&object([("videocodecid", 7.0.into()), ("audiocodecid", 10.0.into())]));
+    audio(it, 0, ASC);
+    audio(it, 0, SOUND);
+    audio(it, 2999, SOUND);
+    assert_eq!(story(it), "");
+    audio(it, 3000, SOUND);
+    assert_eq!(story(it), "Ta44100 A0 A2999 A3000");
+}
+
+#[test]
 fn metadata_that_names_one_codec_only_ends_the_wait() {
     let it = &mut accepted();
     it.metadata(&object([("videocodecid", 7.0.into())]));
