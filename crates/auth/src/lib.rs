@@ -1,1 +1,18 @@
-//! To be written.
+//! Who may do what now: subscribers, blocks, permits, gates, connection events.
+//!
+//! [`start`] gives the actor that answers the messages of `contract::auth`. Who
+//! may administer the server is another question.
+
+mod actor;
+mod code;
+mod counters;
+mod disk;
+mod gates;
+mod guess;
+mod lru;
+mod record;
+mod state;
+
+pub use actor::{Auth, Config, start};
+pub use counters::Counters;
+pub use record::LoadError;

@@ -1,0 +1,175 @@
+//! Auth's state: who is registered, who is blocked, who holds a permit.
+//!
+//! Pure: a message and `now` go in; answers, batches for the disk and fences for
+//! sessions come out. The rule of order is kept here and by the shell together:
+//! **tighten in memory before disk; relax on disk before memory, and only if the
+//! version is still the newest; acknowledge only what is synced.** So each method
+//! that tightens does so before it returns its batch, and each that relaxes comes
+//! in two halves, of which the second is called when the batch is on disk.
+
+mod block;
+mod events;
+mod login;
+mod permits;
+mod register;
+mod subjects;
+mod view;
+
+use std::time::{Duration, Instant};
+
+use contract::auth::PermitId;
+use contract::session::{CloseReason, SessionRef, SetStanding};
+use contract::{Now, StreamKey, SubscriberId, WallMs};
+use store::{Batch, Pair};
+
+pub(crate) use login::Granted;
+
+use crate::gates::Gate;
+use crate::guess::Guesses;
+use crate::record::{BLOCKS, BlockRecord, EVENTS, LoadError, Record, SUBSCRIBERS, Write, decode_all};
+use events::Events;
+use permits::Permits;
+use subjects::{InForce, Subjects};
+
+/// No block runs longer; beyond it, deadlines would leave the range of a clock.
+const LONGEST_BLOCK: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Counts up with every block, unblock, change, removal and expiry; the higher
+/// one is the newer one.
+pub(crate) type Version = u64;
+
+/// What a session has to be told, and waited for.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    pub(crate) session: SessionRef,
+    pub(crate) set: SetStanding,
+    /// Then it is closed.
+    pub(crate) close: Option<CloseReason>,
+}
+
+/// Something that an operator wants to read. Names, never codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Somebody uses up the tries on this subscriber; `None`: on the stream's
+    /// unregistered ones.
+    Guessing(StreamKey, Option<SubscriberId>),
+    /// A login took over a session of the same subscriber.
+    TakenOver(StreamKey, SubscriberId),
+}
+
+/// See the module.
+pub(crate) struct State {
+    gates: &'static [&'static dyn Gate],
+    subjects: Subjects,
+    permits: Permits,
+    events: Events,
+    guesses: Guesses,
+    version: Version,
+    notices: Vec<Notice>,
+}
+
+/// Auth's tables as the store returned them.
+pub(crate) struct Tables {
+    pub(crate) subscribers: Vec<Pair>,
+    pub(crate) blocks: Vec<Pair>,
+    pub(crate) events: Vec<Pair>,
+}
+
+impl Tables {
+    /// Reads all of them.
+    pub(crate) fn read(
+        mut scan: impl FnMut(store::Table) -> Result<Vec<Pair>, store::ScanError>,
+    ) -> Result<Self, LoadError> {
+        Ok(Self { subscribers: scan(SUBSCRIBERS)?, blocks: scan(BLOCKS)?, events: scan(EVENTS)? })
+    }
+}
+
+impl State {
+    /// From disk. Wall time counts here only: a block that was to end while the
+    /// server was down has ended, and the batch removes its record.
+    pub(crate) fn load(
+        gates: &'static [&'static dyn Gate],
+        tables: Tables,
+        now: Now,
+    ) -> Result<(Self, Batch), LoadError> {
+        let mut state = Self {
+            gates,
+            subjects: Subjects::default(),
+            permits: Permits::default(),
+            events: Events::load(decode_all(EVENTS, tables.events)?),
+            guesses: Guesses::new(),
+            version: 0,
+            notices: Vec::new(),
+        };
+        for record in decode_all::<Record>(SUBSCRIBERS, tables.subscribers)? {
+            let subject = state.subjects.entry(&record.stream, &record.subscriber);
+            subject.record = Some(record.clone());
+            subject.disk = Some(record);
+        }
+        let mut ended = Batch::new();
+        for record in decode_all::<BlockRecord>(BLOCKS, tables.blocks)? {
+            match record.until.since(now.wall) {
+                Duration::ZERO => ended.delete_block(&record.stream, &record.subscriber, record.action),
+                left => state.load_block(&record, left, now),
+            }
+        }
+        Ok((state, ended))
+    }
+
+    /// After a panic: takes records as they are on disk, and keeps from memory all
+    /// that keeps somebody out or lets a later block find him. The fences bring
+    /// sessions in line with the blocks, should the panic have come between.
+    pub(crate) fn rebuild(&mut self, tables: Tables, now: Now) -> Result<Vec<Fence>, LoadError> {
+        let (mut state, _) = Self::load(self.gates, tables, now)?;
+        std::mem::swap(self, &mut state);
+        let old = state;
+        self.version = old.version.max(self.version);
+        self.subjects.keep_tight(old.subjects);
+        self.events.number_after(&old.events);
+        self.permits = old.permits;
+        self.guesses = old.guesses;
+        Ok(self.align())
+    }
+
+    fn load_block(&mut self, record: &BlockRecord, left: Duration, now: Now) {
+        let version = self.next_version();
+        let in_force = InForce { version, until: record.until, deadline: deadline(now, left) };
+        self.subjects.set_block(&record.stream, &record.subscriber, record.action, in_force);
+    }
+
+    /// When [`State::expire`] next has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.subjects.next_deadline()
+    }
+
+    /// What happened since the last call that an operator wants to read.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Live permits.
+    pub(crate) fn permit_count(&self) -> usize {
+        self.permits.len()
+    }
+
+    /// A permit is given back. The batch holds its `disconnected` event.
+    pub(crate) fn release(&mut self, permit: PermitId, now: WallMs) -> Batch {
+        let mut write = Batch::new();
+        if let Some(held) = self.permits.remove(permit) {
+            self.events.disconnected(&held, now, &mut write);
+        }
+        write
+    }
+
+    fn next_version(&mut self) -> Version {
+        self.version += 1;
+        self.version
+    }
+}
+
+fn deadline(now: Now, left: Duration) -> Instant {
+    now.mono + left.min(LONGEST_BLOCK)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,150 @@
+//! Letting somebody in. Granting and registering are one step.
+
+use std::sync::Arc;
+
+use contract::auth::{Authorize, PermitId};
+use contract::session::CloseReason;
+use contract::settings::Security;
+use contract::{Action, AppSettings, Now, Protocol, SessionId, Standing, StandingCell};
+use store::Batch;
+
+use super::permits::{Events, Held, Proof};
+use super::{Fence, Notice, State};
+use crate::gates::{self, GateContext, Places, Refusal, Registration};
+use crate::guess::{Attempt, Failure, Whose};
+
+/// Somebody is in.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) permit: PermitId,
+    pub(crate) standing: Arc<StandingCell>,
+    /// The session that he took over.
+    pub(crate) replaces: Option<SessionId>,
+    /// Sessions taken over, to be fenced and closed before he is told.
+    pub(crate) fences: Vec<Fence>,
+    /// His `connected` event.
+    pub(crate) write: Batch,
+}
+
+impl State {
+    /// Asks the gates, and makes the permit if all let him in. Call
+    /// [`State::expire`] first. `settings` are the application's; `None`: there
+    /// is no such application.
+    pub(crate) fn authorize(
+        &mut self,
+        ask: &Authorize,
+        settings: Option<&AppSettings>,
+        now: Now,
+    ) -> Result<Granted, Refusal> {
+        let settings = settings.ok_or(Refusal::UnknownApp)?;
+        let (taken_over, places) = self.places(ask, &settings.security, now);
+        let cx = self.context(ask, &settings.security, places, now);
+        let attempt = gates::totp::attempt(ask, &cx).filter(|_| settings.security.totp(ask.action));
+        let answer = gates::ask_all(self.gates, ask, &cx);
+        if let Some(attempt) = attempt {
+            self.count(&attempt, answer.err(), now);
+        }
+        answer.map(|()| self.grant(ask, settings, &taken_over, now))
+    }
+
+    fn context<'a>(
+        &'a self,
+        ask: &'a Authorize,
+        security: &'a Security,
+        places: Places,
+        now: Now,
+    ) -> GateContext<'a> {
+        let subscriber = ask.credentials.subscriber.as_ref();
+        let subject = subscriber.and_then(|subscriber| self.subjects.get(&ask.stream, subscriber));
+        GateContext {
+            security,
+            registration: subject.map_or(Registration::Unknown, |subject| subject.registration()),
+            blocked: subject.is_some_and(|subject| subject.bar(ask.action).in_force.is_some()),
+            places,
+            guesses: &self.guesses,
+            now,
+        }
+    }
+
+    /// Which permits a grant would take over, and how many places are taken then.
+    /// Take-over is for those who proved who they are; without codes anybody
+    /// could throw out anybody.
+    fn places(&self, ask: &Authorize, security: &Security, now: Now) -> (Vec<PermitId>, Places) {
+        let none = (Vec::new(), Places { limit: None, taken: 0 });
+        let Some(subscriber) = ask.credentials.subscriber.as_ref().filter(|_| security.totp(ask.action))
+        else {
+            return none;
+        };
+        let record = self.subjects.get(&ask.stream, subscriber).and_then(|subject| subject.record.as_ref());
+        // Who has no record has no limit either: it is a property of the record.
+        let limit = record.and_then(|record| usize::try_from(record.limit).ok());
+        if ask.action == Action::Publish {
+            let own = self.permits.live(&ask.stream, subscriber, Action::Publish);
+            return (own.map(|(id, _)| id).collect(), Places { limit, taken: 0 });
+        }
+        let taken = self.permits.places(&ask.stream, subscriber);
+        let total = taken.connections + taken.hls.len();
+        if ask.protocol == Protocol::Hls && taken.hls.contains(&ask.peer) {
+            return (Vec::new(), Places { limit, taken: total - 1 });
+        }
+        let too_many = limit.map_or(0, |limit| (total + 1).saturating_sub(limit));
+        let mut silent = self.permits.silent_players(&ask.stream, subscriber, now.wall);
+        if silent.len() < too_many || limit == Some(0) {
+            return (Vec::new(), Places { limit, taken: total });
+        }
+        silent.truncate(too_many);
+        (silent, Places { limit, taken: total - too_many })
+    }
+
+    fn count(&mut self, attempt: &Attempt<'_>, refusal: Option<Refusal>, now: Now) {
+        match refusal {
+            Some(Refusal::WrongCode) => {
+                if self.guesses.failed(attempt, now.mono) == Failure::Attack {
+                    let whose = (attempt.whose == Whose::Own).then(|| attempt.subscriber.clone());
+                    self.notices.push(Notice::Guessing(attempt.stream.clone(), whose));
+                }
+            }
+            Some(refusal) if !refusal.comes_after_the_code() => {}
+            None | Some(_) => self.guesses.succeeded(attempt, now.mono),
+        }
+    }
+
+    fn grant(
+        &mut self,
+        ask: &Authorize,
+        settings: &AppSettings,
+        taken_over: &[PermitId],
+        now: Now,
+    ) -> Granted {
+        let old: Vec<&Held> = taken_over.iter().filter_map(|&id| self.permits.get(id)).collect();
+        let replaces = old.last().map(|held| held.session.id);
+        let fences: Vec<_> = old
+            .iter()
+            .map(|held| held.fence(Standing::Revoked, None, Some(CloseReason::TakenOver)))
+            .collect();
+        if let (false, Some(subscriber)) = (fences.is_empty(), &ask.credentials.subscriber) {
+            self.notices.push(Notice::TakenOver(ask.stream.clone(), subscriber.clone()));
+        }
+        let mut held = held(ask, &settings.security);
+        let mut write = Batch::new();
+        if settings.streams.write_events {
+            self.events.connected(&mut held, now.wall, &mut write);
+        }
+        let standing = held.standing.clone();
+        Granted { permit: self.permits.insert(held), standing, replaces, fences, write }
+    }
+}
+
+fn held(ask: &Authorize, security: &Security) -> Held {
+    Held {
+        stream: ask.stream.clone(),
+        subscriber: ask.credentials.subscriber.clone(),
+        action: ask.action,
+        protocol: ask.protocol,
+        peer: ask.peer,
+        proof: if security.totp(ask.action) { Proof::Code } else { Proof::None },
+        session: ask.session.clone(),
+        standing: Arc::new(StandingCell::new(Standing::Granted)),
+        events: Events::Unrecorded,
+    }
+}

@@ -1,0 +1,78 @@
+//! What others may see.
+
+use contract::auth::{
+    CodeKind, ConnectionEvent, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
+    SubscriberView,
+};
+use contract::{Action, AppSettings, StreamKey, SubscriberId, TotpCode, WallMs};
+
+use super::State;
+use super::subjects::Subject;
+use crate::code::CodeKey;
+
+impl State {
+    /// The code of this moment (C§2.1.5, C§16.5). Neither blocks nor settings
+    /// that switch codes on or off matter here.
+    pub(crate) fn issue(
+        &self,
+        ask: &IssueCode,
+        settings: &AppSettings,
+        now: WallMs,
+    ) -> Result<TotpCode, IssueCodeError> {
+        let subject = self.subjects.get(&ask.stream, &ask.subscriber);
+        let record = subject.and_then(|subject| subject.record.as_ref());
+        let default = settings.security.period;
+        if let Some((record, secret)) = record.and_then(|record| Some((record, record.secret.as_ref()?))) {
+            let key = CodeKey::from_base32(secret.reveal()).map_err(|_| IssueCodeError::NoSecret)?;
+            return code(&key, now, record.period.unwrap_or(default));
+        }
+        let action = match ask.kind {
+            CodeKind::For(action) => action,
+            CodeKind::Unsaid => record.and_then(|record| record.kind).unwrap_or(Action::Play),
+            CodeKind::Unknown => return Err(IssueCodeError::Kind),
+        };
+        let secret = settings.security.secret(action).filter(|secret| !secret.reveal().trim().is_empty());
+        let secret = secret.ok_or(IssueCodeError::NoSecret)?;
+        code(&CodeKey::derived(secret, &ask.subscriber, &ask.stream, action), now, default)
+    }
+
+    /// One subscriber, if he has a record.
+    pub(crate) fn get(&self, ask: &GetSubscriber) -> Option<SubscriberView> {
+        let subject = self.subjects.get(&ask.stream, &ask.subscriber)?;
+        self.view(&ask.stream, &ask.subscriber, subject)
+    }
+
+    /// Subscribers that have records, by id.
+    pub(crate) fn list(&self, ask: &ListSubscribers) -> Vec<SubscriberView> {
+        let recorded = self.subjects.of_stream(&ask.stream).filter(|(_, subject)| subject.record.is_some());
+        let page = recorded.skip(ask.offset).take(ask.size);
+        page.filter_map(|(id, subject)| self.view(&ask.stream, id, subject)).collect()
+    }
+
+    /// Events, oldest first.
+    pub(crate) fn list_events(&self, ask: &ListEvents) -> Vec<ConnectionEvent> {
+        self.events.list(ask)
+    }
+
+    fn view(&self, stream: &StreamKey, id: &SubscriberId, subject: &Subject) -> Option<SubscriberView> {
+        let record = subject.record.as_ref()?;
+        let blocked = |action| subject.bar(action).in_force.map(|in_force| in_force.until);
+        Some(SubscriberView {
+            id: id.clone(),
+            stream: stream.clone(),
+            name: record.name.clone(),
+            kind: record.kind,
+            has_secret: record.secret.is_some(),
+            sessions: self.permits.of(stream, id).filter(|(_, held)| !held.is_revoked()).count(),
+            limit: record.limit,
+            publish_blocked_until: blocked(Action::Publish),
+            play_blocked_until: blocked(Action::Play),
+            period: record.period,
+        })
+    }
+}
+
+/// Six digits always parse, so the error never happens.
+fn code(key: &CodeKey, now: WallMs, period: u32) -> Result<TotpCode, IssueCodeError> {
+    key.code_at(now, period).ok_or(IssueCodeError::Unavailable)
+}
