@@ -1,5 +1,6 @@
 //! WebRTC alone, with a make-believe control plane: for trying browsers against
-//! it. `webrtc_dev HTTP_PORT UDP_PORT [WEB_ROOT]`.
+//! it. `webrtc_dev HTTP_PORT MEDIA_PORT [WEB_ROOT]`;
+//! RTMP listens on the TCP port of that number.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -7,8 +8,8 @@ mod support;
 use actix::Addr;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId};
-use sluice_ingest::webrtc::{Config, Service, Webrtc};
 use session::Protocol;
+use sluice_ingest::webrtc::{Config, Service, Webrtc};
 use std::sync::Arc;
 use support::{Plane, SetAll};
 
@@ -44,11 +45,22 @@ async fn main() -> std::io::Result<()> {
     let args: Vec<String> = std::env::args().collect();
     let http: u16 = args[1].parse().expect("a port");
     let udp: u16 = args[2].parse().expect("a port");
+    let rtmp = sluice_ingest::rtmp::Config {
+        listen: ([127, 0, 0, 1], udp).into(),
+        max_connections: 100,
+        threads: 1,
+    };
     let root = args.get(3).cloned().unwrap_or_else(|| "/work/node".to_owned());
     let (plane, admission) = Plane::start_here(AppSettings::default());
-    let config =
-        Config { listen: ([0, 0, 0, 0], udp).into(), announced: vec![], proxies: Default::default() };
-    let webrtc = Webrtc::start(config, admission, Clock::system()).expect("a free port");
+    let config = Config {
+        listen: ([0, 0, 0, 0], udp).into(),
+        announced: vec![],
+        transcodes: 4,
+        proxies: Default::default(),
+    };
+    let webrtc = Webrtc::start(config, admission.clone(), Clock::system()).expect("a free port");
+    let rtmp = sluice_ingest::rtmp::Rtmp::bind(rtmp, admission.clone(), Clock::system()).expect("a free port");
+    actix_web::rt::spawn(Arc::new(rtmp).serve(Default::default()));
     let service = Arc::new(Service(webrtc));
     HttpServer::new(move || {
         let service = service.clone();

@@ -121,7 +121,12 @@ impl View {
         for _ in 0..MAX_BURST {
             match self.reader.poll_next(cx) {
                 Poll::Pending => return Read::Waiting,
-                Poll::Ready(Event::Ended(reason)) => return Read::Ended(reason),
+                Poll::Ready(Event::Ended(reason)) => {
+                    if reason == EndReason::Silenced {
+                        self.forget();
+                    }
+                    return Read::Ended(reason);
+                }
                 Poll::Ready(Event::Tracks(tracks)) => self.video = tracks.video.is_some(),
                 Poll::Ready(Event::Gap(_)) => self.forget(),
                 Poll::Ready(Event::Item(packet)) => self.push(&packet, now),
@@ -146,6 +151,11 @@ impl View {
     /// Whether its source makes key frames when asked.
     pub(crate) const fn keyframes(&self) -> Keyframes {
         self.keyframes
+    }
+
+    /// What is known of that by now.
+    pub(crate) fn set_keyframes(&mut self, keyframes: Keyframes) {
+        self.keyframes = keyframes;
     }
 
     /// The wall-clock moment of a packet's time, for sender reports. Never after

@@ -37,6 +37,7 @@ use contract::{Clock, TrustedProxies};
 use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
+use transcode::Slots;
 
 use command::ShardHandle;
 use resources::Resources;
@@ -50,6 +51,9 @@ pub struct Config {
     /// Addresses that offers and answers announce. Empty: those of this machine.
     /// Behind address translation this must be the public address.
     pub announced: Vec<IpAddr>,
+    /// Streams with B-frames that are transcoded at a time, so that browsers can
+    /// play them; a third of a core each. Further ones show key frames only.
+    pub transcodes: usize,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
@@ -73,6 +77,7 @@ impl Webrtc {
         let started = shard::spawn(ShardConfig {
             listen: config.listen,
             announced: config.announced,
+            slots: Slots::new(config.transcodes),
             clock: clock.clone(),
         });
         let (shard, local, thread) = started.map_err(|source| ServeError::Bind { address, source })?;

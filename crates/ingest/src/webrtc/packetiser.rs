@@ -1,23 +1,155 @@
 //! Makes packets of a frame publisher's frames, while somebody plays them over
 //! WebRTC.
+//!
+//! Started by the shard with the first player of the stream, stopped with the
+//! last. The work is done on the transcoder's thread, once per stream.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
 use contract::StreamKey;
-use media::{Bus, PacketRing};
+use media::{Bus, EndReason, Frame, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring};
+use transcode::{Output, Slots, Treatment, VideoSettings, Worker, WorkerSettings};
 
-use super::fanout::Keyframes;
+use super::fanout::{Keyframes, rate};
+use super::payload::{avc, h264, opus};
 
+/// Leaves room for header, extensions, tag and IPv6 in what every network takes.
+const MTU: usize = 1200;
+/// Media time may precede its origin, packet time may not; an hour of ticks.
+const LEAD: i64 = 3600;
+
+/// One stream's packetiser.
 pub(crate) struct Packetiser {
     ring: PacketRing,
+    worker: Worker,
+    on_demand: Arc<AtomicBool>,
 }
+
 impl Packetiser {
-    pub(crate) fn start(frames: &Bus, _key: &StreamKey) -> std::io::Result<Self> {
-        Ok(Self { ring: media::packet_ring((*frames.tracks()).clone()).ring() })
+    /// Starts it.
+    pub(crate) fn start(frames: &Bus, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
+        let writer = packet_ring(Tracks::clone(&frames.tracks()));
+        let ring = writer.ring();
+        let on_demand = Arc::new(AtomicBool::new(false));
+        let mut cutter =
+            Cutter { writer, parameters: Vec::new(), on_demand: on_demand.clone(), key: key.clone() };
+        let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
+        let worker = Worker::start(frames.reader(), settings, move |output| cutter.take(output))?;
+        Ok(Self { ring, worker, on_demand })
     }
-    pub(crate) fn ring(&self) -> &PacketRing {
+
+    /// Its packets.
+    pub(crate) const fn ring(&self) -> &PacketRing {
         &self.ring
     }
+
+    /// Whether it encodes, and can so make key frames.
     pub(crate) fn keyframes(&self) -> Keyframes {
-        Keyframes::Scheduled
+        if self.on_demand.load(Ordering::Relaxed) { Keyframes::OnDemand } else { Keyframes::Scheduled }
     }
-    pub(crate) fn ask_keyframe(&mut self) {}
+
+    /// Somebody needs a key frame.
+    pub(crate) fn ask_keyframe(&self) {
+        self.worker.request_keyframe();
+    }
+}
+
+/// Cuts frames into packets.
+struct Cutter {
+    writer: PacketWriter,
+    /// What a decoder needs before a key frame.
+    parameters: Vec<Bytes>,
+    on_demand: Arc<AtomicBool>,
+    key: StreamKey,
+}
+
+impl Cutter {
+    fn take(&mut self, output: Output) {
+        match output {
+            Output::Tracks { tracks, video, audio } => self.tracks(&tracks, video, audio),
+            Output::Frame(frame) => {
+                let packets = cut(&frame, &self.parameters);
+                self.writer.push_all(packets);
+            }
+            Output::Dropped(frames) => {
+                tracing::debug!(stream = %self.key, frames, "transcoder left frames out to catch up");
+            }
+            Output::Ended(EndReason::Silenced) => self.writer.ring().silence(),
+            Output::Ended(EndReason::Finished) => {}
+        }
+    }
+
+    fn tracks(&mut self, tracks: &Tracks, video: Treatment, audio: Treatment) {
+        self.parameters = tracks.video.as_ref().map(|v| avc::parameter_sets(&v.config)).unwrap_or_default();
+        self.on_demand.store(video == Treatment::Transcoded, Ordering::Relaxed);
+        self.writer.set_tracks(tracks.clone());
+        match video {
+            Treatment::NoRoom => {
+                tracing::warn!(stream = %self.key, "no room to transcode B-frames: WebRTC players see key frames only");
+            }
+            Treatment::KeyframesOnly(reason) => {
+                tracing::warn!(stream = %self.key, %reason, "cannot transcode: WebRTC players see key frames only");
+            }
+            Treatment::Absent | Treatment::Passed | Treatment::Transcoded | Treatment::Refused(_) => {}
+        }
+        if let Treatment::Refused(reason) = audio {
+            tracing::warn!(stream = %self.key, %reason, "WebRTC players hear nothing of this stream");
+        }
+    }
+}
+
+fn cut(frame: &Frame, parameters: &[Bytes]) -> Vec<Packet> {
+    let track = frame.track;
+    let rate = rate(track);
+    let timestamp = (frame.pts.in_ticks(rate) + LEAD * i64::from(rate)).max(0) as u64;
+    let starts = track == TrackKind::Video && frame.keyframe;
+    let payloads = match track {
+        TrackKind::Audio => opus::packetise(&frame.data).into_iter().collect(),
+        TrackKind::Video => {
+            let sets = if starts { parameters } else { &[] };
+            let nals: Vec<Bytes> = sets.iter().cloned().chain(avc::split(&frame.data)).collect();
+            h264::packetise(&nals, MTU)
+        }
+    };
+    let last = payloads.len().saturating_sub(1);
+    let packet = |(i, payload)| Packet {
+        track,
+        timestamp,
+        marker: track == TrackKind::Video && i == last,
+        starts_gop: starts && i == 0,
+        payload,
+    };
+    payloads.into_iter().enumerate().map(packet).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::MediaTime;
+
+    fn frame(track: TrackKind, data: Bytes, keyframe: bool) -> Frame {
+        let at = MediaTime::from_millis(-20);
+        Frame { track, pts: at, dts: at, keyframe, data }
+    }
+
+    #[test]
+    fn a_key_frame_brings_its_parameter_sets_and_says_where_it_begins_and_ends() {
+        let data = avc::join(&[Bytes::from(vec![0x65; 3000])]);
+        let sets = [Bytes::from_static(&[0x67, 1]), Bytes::from_static(&[0x68, 2])];
+        let packets = cut(&frame(TrackKind::Video, data, true), &sets);
+        assert_eq!(packets.iter().map(|p| p.starts_gop).collect::<Vec<_>>(), [true, false, false, false]);
+        assert_eq!(packets.iter().map(|p| p.marker).collect::<Vec<_>>(), [false, false, false, true]);
+        let kinds: Vec<u8> = h264::begins(&packets[0].payload).iter().map(|nal| nal.kind).collect();
+        assert_eq!(kinds, [h264::NAL_SPS, h264::NAL_PPS]);
+    }
+
+    #[test]
+    fn both_tracks_keep_one_clock_even_before_its_origin() {
+        let video = cut(&frame(TrackKind::Video, avc::join(&[Bytes::from_static(&[0x41, 1])]), false), &[]);
+        let audio = cut(&frame(TrackKind::Audio, Bytes::from_static(&[0xfc, 1]), true), &[]);
+        assert_eq!(video[0].timestamp, (3600 * 1000 - 20) * 90);
+        assert_eq!(audio[0].timestamp, (3600 * 1000 - 20) * 48);
+    }
 }

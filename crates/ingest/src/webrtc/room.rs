@@ -13,6 +13,7 @@ use session::{Order, What};
 use str0m::Input;
 use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Receive};
+use transcode::Slots;
 
 use super::addresses::Addresses;
 use super::command::{Bell, Command, Gate, GoneLive, Hold, Source};
@@ -57,14 +58,14 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(addresses: Arc<Addresses>, bell: Arc<Bell>, max_segments: usize) -> Self {
+    pub(crate) fn new(addresses: Arc<Addresses>, bell: Arc<Bell>, slots: Slots, max_segments: usize) -> Self {
         Self {
             seats: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_address: HashMap::new(),
             publishers: HashMap::new(),
             timers: BinaryHeap::new(),
-            streams: Streams::new(bell),
+            streams: Streams::new(bell, slots),
             idle: Vec::new(),
             look: Instant::now(),
             outbox: Outbox::new(max_segments),

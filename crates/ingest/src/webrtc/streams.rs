@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use contract::StreamKey;
 use contract::registry::Live;
+use media::EndReason;
+use transcode::Slots;
 
 use super::command::Bell;
 use super::fanout::{Keyframes, Place, Read, View};
@@ -46,7 +48,6 @@ struct Stream {
     live: Arc<Live>,
     /// Absent only while players are served from it.
     view: Option<View>,
-    on_demand: bool,
     dirty: Arc<Dirty>,
     waker: Waker,
     players: Arc<Vec<PeerId>>,
@@ -66,30 +67,31 @@ pub(crate) struct Met {
 /// All streams of a shard.
 pub(crate) struct Streams {
     bell: Arc<Bell>,
+    slots: Slots,
     streams: HashMap<StreamId, Stream>,
     by_live: HashMap<usize, StreamId>,
     next: u64,
 }
 
 impl Streams {
-    pub(crate) fn new(bell: Arc<Bell>) -> Self {
-        Self { bell, streams: HashMap::new(), by_live: HashMap::new(), next: 0 }
+    pub(crate) fn new(bell: Arc<Bell>, slots: Slots) -> Self {
+        Self { bell, slots, streams: HashMap::new(), by_live: HashMap::new(), next: 0 }
     }
 
     /// The view of a live stream, opened if need be; none when it has ended or
     /// cannot be made into packets.
     pub(crate) fn open(&mut self, live: &Arc<Live>, key: &StreamKey, now: Instant) -> Option<StreamId> {
+        if live.frames.ended().is_some() {
+            return None;
+        }
         let address = Arc::as_ptr(live) as usize;
         if let Some(&id) = self.by_live.get(&address) {
             return Some(id);
         }
-        if live.frames.ended().is_some() {
-            return None;
-        }
         let (view, packetiser) = match &live.packets {
             Some(ring) => (View::new(ring.reader(), Keyframes::OnDemand), None),
             None => {
-                let packetiser = Packetiser::start(&live.frames, key).ok()?;
+                let packetiser = Packetiser::start(&live.frames, key, &self.slots).ok()?;
                 let view = View::new(packetiser.ring().reader(), packetiser.keyframes());
                 (view, Some(packetiser))
             }
@@ -100,7 +102,6 @@ impl Streams {
         let stream = Stream {
             key: key.clone(),
             live: live.clone(),
-            on_demand: view.keyframes() == Keyframes::OnDemand,
             view: Some(view),
             waker: Waker::from(dirty.clone()),
             dirty,
@@ -162,6 +163,14 @@ impl Streams {
     pub(crate) fn read(&mut self, id: StreamId, now: Instant) -> Met {
         let Some(stream) = self.streams.get_mut(&id) else { return Met { more: false, ended: true } };
         let Some(view) = stream.view.as_mut() else { return Met { more: false, ended: false } };
+        if let Some(packetiser) = &stream.packetiser {
+            view.set_keyframes(packetiser.keyframes());
+        }
+        // The packetiser's ring learns of a silence later than the bus.
+        if stream.live.frames.ended() == Some(EndReason::Silenced) {
+            view.forget();
+            return Met { more: false, ended: true };
+        }
         let read = view.read(&mut Context::from_waker(&stream.waker), now);
         let more = read == Read::More;
         stream.dirty.flag.fetch_or(more, Ordering::AcqRel);
@@ -199,14 +208,15 @@ impl Streams {
 
     /// Whether key frames can be asked for.
     pub(crate) fn on_demand(&self, id: StreamId) -> bool {
-        self.streams.get(&id).is_some_and(|stream| stream.on_demand)
+        let view = self.streams.get(&id).and_then(|stream| stream.view.as_ref());
+        view.is_some_and(|view| view.keyframes() == Keyframes::OnDemand)
     }
 
     /// Asks an encoder of ours for a key frame; otherwise says whose publisher is
     /// to be asked.
-    pub(crate) fn ask_keyframe(&mut self, id: StreamId) -> Option<StreamKey> {
-        let stream = self.streams.get_mut(&id)?;
-        match &mut stream.packetiser {
+    pub(crate) fn ask_keyframe(&self, id: StreamId) -> Option<StreamKey> {
+        let stream = self.streams.get(&id)?;
+        match &stream.packetiser {
             Some(packetiser) => {
                 packetiser.ask_keyframe();
                 None
