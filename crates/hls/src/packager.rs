@@ -45,6 +45,12 @@ impl From<&contract::settings::Hls> for Shape {
     }
 }
 
+impl Default for Shape {
+    fn default() -> Self {
+        Self::from(&contract::settings::Hls::default())
+    }
+}
+
 impl Shape {
     /// How long a playlist stays after its publisher has ended (C§16.19).
     pub fn lifetime(&self) -> Duration {

@@ -20,7 +20,7 @@ pub struct Names<'a> {
 
 impl Names<'_> {
     /// A URL relative to the playlist's.
-    fn url(&self, name: &str) -> String {
+    pub fn url(&self, name: &str) -> String {
         if self.query.is_empty() { name.to_owned() } else { format!("{name}?{}", self.query) }
     }
 }

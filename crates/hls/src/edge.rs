@@ -1,0 +1,224 @@
+//! The edge: what all routes share, and the way from a request to a grant.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use contract::settings::AppSettings;
+use contract::{Action, Clock, Credentials, Protocol, SessionId, Standing, StreamKey};
+use session::{Admission, DataPlane, Order, Request, What};
+use tokio::runtime::Handle;
+
+use crate::dialect::Refusal;
+use crate::grant::{Grant, Key, lock};
+use crate::grants::Grants;
+use crate::packager::Shape;
+use crate::shelf::{Filler, Shelf};
+use crate::token::Signer;
+
+/// A player without a code is counted for so many segments of silence (C§2.4);
+/// asking again costs him nothing.
+const SEGMENTS_OF_SILENCE: u32 = 10;
+
+/// See the module.
+pub(crate) struct Edge {
+    pub(crate) admission: Admission,
+    pub(crate) clock: Clock,
+    pub(crate) grants: Grants,
+    shelves: Mutex<HashMap<StreamKey, Arc<Shelf>>>,
+    runtime: Handle,
+}
+
+/// Who asks, as far as a request says.
+pub(crate) struct Asker<'a> {
+    pub(crate) stream: &'a StreamKey,
+    pub(crate) credentials: Credentials,
+    /// From the URL, and from the cookie.
+    pub(crate) tokens: [Option<&'a str>; 2],
+    pub(crate) peer: IpAddr,
+    pub(crate) settings: &'a AppSettings,
+}
+
+/// How a request was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A grant in the URL or the cookie.
+    Grant,
+    /// Credentials, or none where none are needed.
+    Credentials,
+}
+
+impl Edge {
+    pub(crate) fn new(admission: Admission, clock: Clock, signer: Signer, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self { admission, clock, grants: Grants::new(signer), shelves: Mutex::default(), runtime })
+    }
+
+    /// Lets a request in: by a grant it carries, by one that its credentials have
+    /// earned already where none need proof, or by asking auth.
+    pub(crate) async fn admit(self: &Arc<Self>, asker: Asker<'_>) -> Result<(Arc<Grant>, By), Refusal> {
+        if let Some(grant) = self.by_token(&asker) {
+            return Ok((grant, By::Grant));
+        }
+        let key = asker.key();
+        let free = !asker.settings.security.totp_play && asker.credentials.token.is_none();
+        match self.grants.find(&key).filter(|grant| free && grant.standing().is_some()) {
+            Some(grant) => Ok((grant, By::Credentials)),
+            None => Ok((self.ask(asker, key).await?, By::Credentials)),
+        }
+    }
+
+    fn by_token(&self, asker: &Asker<'_>) -> Option<Arc<Grant>> {
+        let grants = asker.tokens.iter().flatten().filter_map(|text| self.grants.verify(text, asker.stream));
+        let bound = asker.settings.security.hls_grant_bound_to_address;
+        let named = asker.credentials.subscriber.as_ref();
+        grants
+            .filter(|grant| !bound || grant.key.peer == asker.peer)
+            // Who says that he is another wants to be another.
+            .find(|grant| named.is_none() || named == grant.key.subscriber.as_ref())
+    }
+
+    async fn ask(self: &Arc<Self>, asker: Asker<'_>, key: Key) -> Result<Arc<Grant>, Refusal> {
+        let request = Request {
+            action: Action::Play,
+            stream: asker.stream.clone(),
+            credentials: asker.credentials,
+            peer: asker.peer,
+            protocol: Protocol::Hls,
+        };
+        let pass = self.admission.ask(request).await?;
+        let grant = self.grants.of(&key, &self.clock).map_err(|_| Refusal::Unavailable)?;
+        let plane =
+            Plane { edge: Arc::downgrade(self), grant: Arc::downgrade(&grant), session: pass.session() };
+        let player = pass.play(plane).await?;
+        grant.sit(player);
+        self.grants.keep(&grant);
+        Ok(grant)
+    }
+
+    /// The stream's shelf; made if the stream is live and has none. `None`:
+    /// nobody publishes it, and nothing is left of who did.
+    pub(crate) fn shelf(self: &Arc<Self>, grant: &Grant) -> Option<Arc<Shelf>> {
+        let view = grant.live()?;
+        let stream = &grant.key.stream;
+        let mut shelves = lock(&self.shelves);
+        if let Some(shelf) = shelves.get(stream).filter(|shelf| shelf.offer(&view)) {
+            return Some(shelf.clone());
+        }
+        // Borrowed and given back: the registry waits for whoever looks.
+        let is_live = view.borrow().is_some();
+        if !is_live {
+            return None;
+        }
+        let shelf = Arc::new(Shelf::new(view, self.shape(stream), &self.clock));
+        shelves.insert(stream.clone(), shelf.clone());
+        self.runtime.spawn(self.filler(shelf.clone(), stream.clone()).run());
+        Some(shelf)
+    }
+
+    fn filler(self: &Arc<Self>, shelf: Arc<Shelf>, stream: StreamKey) -> Filler {
+        let (edge, key) = (Arc::downgrade(self), stream.clone());
+        let shape = Box::new(move || edge.upgrade().map_or_else(Shape::default, |edge| edge.shape(&key)));
+        Filler { shelf, stream, clock: self.clock.clone(), shape }
+    }
+
+    fn shape(&self, stream: &StreamKey) -> Shape {
+        self.admission.settings(&stream.app).map_or_else(Shape::default, |app| Shape::from(&app.hls))
+    }
+
+    /// Gives back what nobody uses any more: sessions of silent players, and
+    /// shelves whose task has ended.
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.now().mono;
+        for grant in self.grants.all() {
+            if grant.silent_for(now) > self.patience(&grant) {
+                self.end(&grant);
+            }
+        }
+        lock(&self.shelves).retain(|_, shelf| !shelf.is_closed());
+    }
+
+    /// A code is good once, so who showed one is waited for longer (C§16.18).
+    fn patience(&self, grant: &Grant) -> Duration {
+        let shape = self.shape(&grant.key.stream);
+        let unit = if grant.key.coded { shape.lifetime() } else { shape.segment };
+        unit.saturating_mul(SEGMENTS_OF_SILENCE)
+    }
+
+    /// Ends a grant and its session.
+    pub(crate) fn end(&self, grant: &Grant) {
+        self.grants.remove(grant);
+        grant.fence();
+        grant.rise();
+    }
+
+    /// Ends all of them.
+    pub(crate) fn drain(&self) {
+        self.grants.all().iter().for_each(|grant| self.end(grant));
+    }
+}
+
+impl Asker<'_> {
+    fn key(&self) -> Key {
+        Key {
+            stream: self.stream.clone(),
+            subscriber: self.credentials.subscriber.clone(),
+            peer: self.peer,
+            coded: self.settings.security.totp_play,
+        }
+    }
+}
+
+/// How a session's actor reaches a grant. Fences are system calls that do not
+/// block, so orders are carried out where they arrive.
+struct Plane {
+    edge: Weak<Edge>,
+    grant: Weak<Grant>,
+    session: SessionId,
+}
+
+impl Plane {
+    fn hush(&self, grant: &Grant) {
+        if let Some(edge) = self.edge.upgrade() {
+            // Not held while the shelf is emptied.
+            let shelf = lock(&edge.shelves).get(&grant.key.stream).cloned();
+            shelf.iter().for_each(|shelf| shelf.hush());
+        }
+    }
+
+    /// The session is over. The grant is, too, unless it has another one.
+    fn leave(&self, grant: &Grant) {
+        if grant.leave(self.session)
+            && let Some(edge) = self.edge.upgrade()
+        {
+            edge.grants.remove(grant);
+        }
+    }
+}
+
+impl DataPlane for Plane {
+    fn order(&self, order: Order) {
+        let Some(grant) = self.grant.upgrade() else { return };
+        match order.what {
+            What::Standing { standing: Standing::Granted, .. } => {}
+            What::Standing { standing: Standing::Suspended, .. } => grant.fence(),
+            What::Hush => {
+                self.hush(&grant);
+                grant.fence();
+            }
+            What::Standing { standing: Standing::Revoked, .. } | What::Close(_) => {
+                grant.fence();
+                self.leave(&grant);
+            }
+        }
+        // Nobody waits any more: the actor is gone.
+        let _ = order.done.send(());
+    }
+
+    fn kill(&self) {
+        if let Some(grant) = self.grant.upgrade() {
+            grant.fence();
+            self.leave(&grant);
+        }
+    }
+}

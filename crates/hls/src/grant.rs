@@ -1,0 +1,191 @@
+//! A grant: one player's leave to fetch one stream's files, and its session.
+//!
+//! HLS has no connection to hold, so the grant stands for one. It lives from the
+//! first authenticated request until its player has been silent for long, holds
+//! the session's place and permit, and knows every HTTP connection that carried
+//! media for it: those are what a fence must reach.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use contract::registry::Live;
+use contract::{Clock, Now, SessionId, Standing, StreamKey, SubscriberId};
+use session::Player;
+use tokio::sync::watch;
+
+use crate::connection::Connection;
+use crate::token::GrantId;
+
+/// A connection whose last body ended so long ago, and whose kernel queue is
+/// empty, holds nothing of it: the HTTP server writes what it buffers as soon as
+/// the kernel has room. Younger ones are reset without asking.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// What one grant counts as one player for (C§16.7).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) stream: StreamKey,
+    pub(crate) subscriber: Option<SubscriberId>,
+    /// Where it was earned.
+    pub(crate) peer: IpAddr,
+    /// Whether a code earned it. One that none earned must not become one.
+    pub(crate) coded: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) id: GrantId,
+    pub(crate) key: Key,
+    clock: Clock,
+    seat: Mutex<Option<Player>>,
+    heard: Mutex<Instant>,
+    lines: Mutex<Vec<Line>>,
+    /// How many fences there were; a body from before one sends nothing more.
+    fences: AtomicU64,
+}
+
+/// One connection that carries or carried media for the grant.
+#[derive(Debug)]
+struct Line {
+    connection: Weak<Connection>,
+    /// Bodies that are not finished.
+    open: usize,
+    /// When the last one finished.
+    ended: Instant,
+}
+
+impl Line {
+    fn is_settled(&self, connection: &Connection, now: Instant) -> bool {
+        self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && connection.is_drained()
+    }
+}
+
+impl Grant {
+    pub(crate) fn new(id: GrantId, key: Key, clock: Clock) -> Self {
+        let heard = Mutex::new(clock.now().mono);
+        Self {
+            id,
+            key,
+            clock,
+            seat: Mutex::default(),
+            heard,
+            lines: Mutex::default(),
+            fences: AtomicU64::new(0),
+        }
+    }
+
+    /// Gives it a session; the one it had, if any, is given back.
+    pub(crate) fn sit(&self, player: Player) {
+        let before = lock(&self.seat).replace(player);
+        drop(before);
+    }
+
+    /// Ends the session, if it is this one. Answers whether it was.
+    pub(crate) fn leave(&self, session: SessionId) -> bool {
+        let left = lock(&self.seat).take_if(|player| player.link.id == session);
+        left.is_some()
+    }
+
+    /// Ends the session, whichever it is.
+    pub(crate) fn rise(&self) {
+        let left = lock(&self.seat).take();
+        drop(left);
+    }
+
+    /// What holds now; `None` when it has no session.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        lock(&self.seat).as_ref().map(|player| player.link.standing.get())
+    }
+
+    /// The stream as its session sees it.
+    pub(crate) fn live(&self) -> Option<watch::Receiver<Option<Arc<Live>>>> {
+        lock(&self.seat).as_ref().map(|player| player.live.clone())
+    }
+
+    /// Its player asked for something.
+    pub(crate) fn hear(&self, now: Now) {
+        *lock(&self.heard) = now.mono;
+        if let Some(player) = &*lock(&self.seat) {
+            player.link.traffic.heard(now.wall);
+        }
+    }
+
+    /// How long its player has been silent.
+    pub(crate) fn silent_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(*lock(&self.heard))
+    }
+
+    /// Announces a body on a connection. Announce first, then read the standing
+    /// and the media: what a fence does not see here, it forbids there.
+    pub(crate) fn open(self: &Arc<Self>, connection: &Arc<Connection>) -> OpenBody {
+        let now = self.clock.now().mono;
+        let weak = Arc::downgrade(connection);
+        let mut lines = lock(&self.lines);
+        lines.retain(|line| line.connection.upgrade().is_some_and(|c| !line.is_settled(&c, now)));
+        match lines.iter_mut().find(|line| line.connection.ptr_eq(&weak)) {
+            Some(line) => line.open += 1,
+            None => lines.push(Line { connection: weak.clone(), open: 1, ended: now }),
+        }
+        OpenBody { grant: self.clone(), connection: weak, fence: self.fences.load(Ordering::Acquire) }
+    }
+
+    /// The fence: after this, no byte of a body that was announced before leaves.
+    pub(crate) fn fence(&self) {
+        self.fences.fetch_add(1, Ordering::AcqRel);
+        let now = self.clock.now().mono;
+        for line in lock(&self.lines).drain(..) {
+            match line.connection.upgrade() {
+                Some(connection) if !line.is_settled(&connection, now) => connection.reset(),
+                _ => {}
+            }
+        }
+    }
+
+    fn sent(&self, bytes: usize) {
+        *lock(&self.heard) = self.clock.now().mono;
+        if let Some(player) = &*lock(&self.seat) {
+            player.link.traffic.sent(bytes);
+        }
+    }
+}
+
+/// A body under way. Dropping it says that it has ended.
+#[derive(Debug)]
+pub(crate) struct OpenBody {
+    grant: Arc<Grant>,
+    connection: Weak<Connection>,
+    fence: u64,
+}
+
+impl OpenBody {
+    /// Whether it may send on: no fence since it was announced, and a standing
+    /// that lets media flow.
+    pub(crate) fn may_send(&self) -> bool {
+        self.grant.fences.load(Ordering::Acquire) == self.fence
+            && self.grant.standing() == Some(Standing::Granted)
+    }
+
+    /// Counts bytes that go out.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.grant.sent(bytes);
+    }
+}
+
+impl Drop for OpenBody {
+    fn drop(&mut self) {
+        let now = self.grant.clock.now().mono;
+        let mut lines = lock(&self.grant.lines);
+        if let Some(line) = lines.iter_mut().find(|line| line.connection.ptr_eq(&self.connection)) {
+            line.open = line.open.saturating_sub(1);
+            line.ended = now;
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code of ours panics while it holds one of these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
