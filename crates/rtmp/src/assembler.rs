@@ -78,7 +78,8 @@ struct Sound {
 }
 
 impl Assembler {
-    /// Holds a little, and gives nothing out, until [`Assembler::accept`].
+    /// Holds a little, and gives out neither tracks nor frames, until
+    /// [`Assembler::accept`].
     pub(crate) fn new() -> Self {
         Self {
             phase: Phase::Asking,
@@ -107,7 +108,7 @@ impl Assembler {
 
     /// The next result.
     pub(crate) fn poll(&mut self) -> Option<Media> {
-        if self.phase == Phase::Asking { None } else { self.out.pop_front() }
+        self.out.pop_front()
     }
 
     #[cfg(test)]

@@ -102,6 +102,19 @@ fn a_last_chunk_shorter_than_a_timestamp_gives_back_what_is_not_its() {
 }
 
 #[test]
+fn a_peer_that_does_not_repeat_is_believed_from_then_on() {
+    let mut bytes = extended(&[]);
+    bytes.push(0xc6); // a message like the last, its timestamp not repeated either
+    bytes.extend([9; 128]);
+    bytes.push(0xc6);
+    bytes.extend([9; 128]);
+    bytes.push(0xc6);
+    bytes.extend([9; 44]);
+    let messages = read(&bytes).unwrap();
+    assert_eq!(messages[2].payload, Bytes::from(vec![9; 300]));
+}
+
+#[test]
 fn an_extended_delta_counts_on() {
     let mut bytes = full(4, 1, 1, 8);
     bytes.push(0);

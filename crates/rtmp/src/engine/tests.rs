@@ -529,6 +529,28 @@ fn only_an_accepted_publisher_may_send_large_messages() {
     send(&mut engine, 1, &["publish".into(), 5.0.into(), Value::Null, "k".into(), "live".into()]);
     agree(&mut engine);
     assert_eq!(begun(&mut engine), Ok(()));
+    send_large(&mut engine, 0, &["deleteStream".into(), 0.0.into(), Value::Null, 1.0.into()]);
+    assert_eq!(begun(&mut engine), Err(LinkError::Chunk(ChunkError::PartialsTooLarge).into()));
+}
+
+/// For a connection whose chunks are never split.
+fn send_large(engine: &mut Engine, stream: u32, values: &[Value]) {
+    let head = Head { chunk_stream: 3, kind: kind::COMMAND, stream, timestamp: 0 };
+    let mut out = BytesMut::new();
+    Writer::with_chunk_size(1 << 20).write(&mut out, &head, &[], &amf0::encode(values));
+    engine.receive(&out).unwrap();
+}
+
+#[test]
+fn a_deleted_stream_makes_room_for_another() {
+    let mut engine = raw();
+    for number in 0..MAX_MESSAGE_STREAMS {
+        send(&mut engine, 0, &["createStream".into(), (number as f64 + 2.0).into(), Value::Null]);
+    }
+    engine.take_output();
+    send(&mut engine, 0, &["deleteStream".into(), 0.0.into(), Value::Null, 3.0.into()]);
+    send(&mut engine, 0, &["createStream".into(), 20.0.into(), Value::Null]);
+    assert_eq!(answers(&mut engine), ["_result 20 3"]);
 }
 
 #[test]

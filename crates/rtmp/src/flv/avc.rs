@@ -115,7 +115,7 @@ impl AvcConfig {
             config: self.record(&first.nal),
             width: sps.width,
             height: sps.height,
-            reordered: sps.reordered,
+            reordered: sps.reordered(),
         })
     }
 

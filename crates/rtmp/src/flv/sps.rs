@@ -10,8 +10,9 @@ pub(super) struct Sps {
     pub(super) width: u32,
     /// Luma samples, cropping applied.
     pub(super) height: u32,
-    /// Whether pictures may be shown in another order than decoded.
-    pub(super) reordered: bool,
+    /// How many pictures may precede one in decoding and follow it in showing;
+    /// `None` when the set does not say, and there is no telling.
+    pub(super) reorder_frames: Option<u32>,
 }
 
 /// Widest and tallest picture believed: level 6.2 ends at 16,888 samples.
@@ -22,6 +23,8 @@ const EXTENDED_SAR: u32 = 255;
 
 /// Baseline, which has no B pictures.
 const BASELINE: u32 = 66;
+/// pic_order_cnt_type whose pictures are shown as they are decoded (§8.2.1.3).
+const OUTPUT_ORDER: u32 = 2;
 
 impl Sps {
     /// Reads a set, NAL unit header included.
@@ -37,13 +40,15 @@ impl Sps {
         bits.ue()?; // max_num_ref_frames
         bits.bit()?; // gaps_in_frame_num_value_allowed_flag
         let (width, height) = picture_size(bits, chroma_format)?;
-        let reorder_frames = if bits.bit()? { reorder_frames(bits) } else { None };
-        let reordered = match reorder_frames {
-            _ if profile == BASELINE || order_type == 2 => false,
-            Some(count) => count > 0,
-            None => true,
-        };
-        Ok(Self { width, height, reordered })
+        let stated = if bits.bit()? { reorder_frames(bits) } else { None };
+        let in_order = profile == BASELINE || order_type == OUTPUT_ORDER;
+        let reorder_frames = if in_order { Some(0) } else { stated };
+        Ok(Self { width, height, reorder_frames })
+    }
+
+    /// Whether pictures may be shown in another order than decoded.
+    pub(super) fn reordered(&self) -> bool {
+        self.reorder_frames != Some(0)
     }
 }
 
@@ -199,44 +204,70 @@ mod tests {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
-    /// Sets that x264 (FFmpeg 5.1) wrote.
-    const SETS: [(&str, &str, (u32, u32, bool)); 10] = [
-        ("High with B", "67640028acd940780227e5c044000003000400000300f03c60c658", (1920, 1080, true)),
-        ("Baseline", "6742c01ed900a02ff970110000030001000003003c0f162e48", (640, 360, false)),
-        ("Main without B", "674d401ed900a02ff970110000030001000003003c0f162e48", (640, 360, false)),
-        ("High, zero latency", "6764001facb200a00b760220000003002000000791e30649", (1280, 720, false)),
-        ("interlaced", "67640028acd94078044fde0220000003002000000643e2c5b2c0", (1920, 1080, true)),
-        ("High 4:4:4", "67f40015919b28363fcfe022000003000200000300781e2c5b2c", (426, 240, true)),
-        ("High 4:2:2", "677a000dbcd941519e222f0110000003001000000303c0f1429960", (322, 182, true)),
-        (
-            "HRD in the VUI",
-            "6764001eacb201405ff2e02200000300020000030078c04003d08000f427261803c58b92",
-            (640, 360, false),
-        ),
-        ("scaling lists", "6764001eacd940a02ff970110000030001000003003c0f162d96", (640, 360, true)),
-        ("monochrome", "6764001ef3650280bfe27016c8000003000800000301e078b16cb0", (640, 360, true)),
+    /// Sets that x264 (FFmpeg 5.1) wrote: width, height, frames reordered. Those
+    /// without B pictures say so by their order type.
+    const SETS: [(&str, &str, (u32, u32, u32)); 10] = [
+        ("High with B", "67640028acd940780227e5c044000003000400000300f03c60c658", (1920, 1080, 2)),
+        ("Baseline", "6742c01ed900a02ff970110000030001000003003c0f162e48", (640, 360, 0)),
+        ("Main without B", "674d401ed900a02ff970110000030001000003003c0f162e48", (640, 360, 0)),
+        ("High, zero latency", "6764001facb200a00b760220000003002000000791e30649", (1280, 720, 0)),
+        ("interlaced", "67640028acd94078044fde0220000003002000000643e2c5b2c0", (1920, 1080, 2)),
+        ("High 4:4:4", "67f40015919b28363fcfe022000003000200000300781e2c5b2c", (426, 240, 2)),
+        ("High 4:2:2", "677a000dbcd941519e222f0110000003001000000303c0f1429960", (322, 182, 2)),
+        ("HRD", "6764001eacb201405ff2e02200000300020000030078c04003d08000f427261803c58b92", (640, 360, 0)),
+        ("scaling lists", "6764001eacd940a02ff970110000030001000003003c0f162d96", (640, 360, 2)),
+        ("monochrome", "6764001ef3650280bfe27016c8000003000800000301e078b16cb0", (640, 360, 2)),
     ];
 
     #[test]
     fn sets_of_a_real_encoder_are_read() {
         for (name, set, expected) in SETS {
             let sps = Sps::parse(&unhex(set)).unwrap();
-            assert_eq!((sps.width, sps.height, sps.reordered), expected, "{name}");
+            assert_eq!(
+                (sps.width, sps.height, sps.reorder_frames),
+                (expected.0, expected.1, Some(expected.2)),
+                "{name}"
+            );
         }
     }
 
+    /// Main profile, level 3, 1280x720, with this picture order and VUI.
+    fn set(order: &str, vui: &str) -> Vec<u8> {
+        let size = "0000001010000 00000101101 1 1 0".replace(' ', "");
+        let bits = format!("11{order}0100{size}{vui}1");
+        let bits = format!("{bits:0<256}");
+        let bytes = (0..32).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap());
+        [0x67, 77, 0, 30].into_iter().chain(bytes).collect()
+    }
+
     #[test]
-    fn without_a_restriction_main_profile_counts_as_reordered() {
-        // Main, level 3, order type 0 and 2, 16x16 macroblocks, no VUI, written by hand.
-        let set = |order: &str| {
-            let rest = if order == "011" { "" } else { "1" }; // log2_max_pic_order_cnt_lsb_minus4
-            let bits = format!("1{}{order}{rest}010{}{}{}1", "1", "0", "000010000000010000", "1100");
-            let bits = format!("{bits:0<64}");
-            let bytes = (0..8).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap());
-            [0x67, 77, 0, 30].into_iter().chain(bytes).collect::<Vec<u8>>()
+    fn what_is_not_stated_counts_as_reordered() {
+        let by_lsb = "11"; // order type 0
+        let sps = Sps::parse(&set(by_lsb, "0")).unwrap();
+        assert_eq!((sps.width, sps.height, sps.reorder_frames), (1280, 720, None));
+        assert!(sps.reordered());
+        assert!(!Sps::parse(&set("011", "0")).unwrap().reordered(), "order type 2 forbids it");
+    }
+
+    #[test]
+    fn the_restriction_at_the_end_of_the_vui_decides() {
+        // A Sample aspect ratio of its own, overscan, video signal, chroma location,
+        // timing, both HRDs, then the restriction.
+        let ones = |count| "1".repeat(count);
+        let hrd = format!("1 1{}11{}", ones(8), format!("1{}", ones(20)));
+        let vui = |reorder: &str| {
+            format!(
+                "1 1{}{} 11 1{}1{} 111 1{} {hrd} {hrd} 1 1 1 1 1111 {reorder} 1",
+                ones(8),
+                ones(32),
+                ones(4),
+                ones(24),
+                ones(65)
+            )
+            .replace(' ', "")
         };
-        assert!(Sps::parse(&set("1")).unwrap().reordered);
-        assert!(!Sps::parse(&set("011")).unwrap().reordered, "order type 2 forbids it");
+        assert_eq!(Sps::parse(&set("11", &vui("1"))).unwrap().reorder_frames, Some(0));
+        assert_eq!(Sps::parse(&set("11", &vui("011"))).unwrap().reorder_frames, Some(2));
     }
 
     #[test]

@@ -99,6 +99,7 @@ fn a_flash_player_accepts_our_digests_in_both_schemes() {
         let out = answer_to(&c1);
         assert_eq!((out[0], out.len()), (3, 1 + 2 * PACKET));
         let (s1, s2) = out[1..].split_at(PACKET);
+        assert!(s1[4] >= 3, "older servers have no digests");
         let at = place(s1, base);
         assert_eq!(s1[at..at + 32], own_hmac(b"Genuine Adobe Flash Media Server 001", &without(s1, at)));
         let key = own_hmac(&[&b"Genuine Adobe Flash Media Server 001"[..], &KEY_TAIL].concat(), &digest);
