@@ -43,7 +43,9 @@
 //!
 //! # Bounds
 //! Every size that a peer controls has a cap in [`limits`]. A peer that was not
-//! allowed to publish makes the engine hold at most some 200 KB.
+//! allowed to publish makes the engine hold at most some 300 KB, provided that the
+//! caller feeds it no more than 64 KiB at a time, drains events and output after
+//! each, and does not read on while it cannot write.
 
 mod amf0;
 mod assembler;

@@ -254,7 +254,7 @@ mod tests {
         // A Sample aspect ratio of its own, overscan, video signal, chroma location,
         // timing, both HRDs, then the restriction.
         let ones = |count| "1".repeat(count);
-        let hrd = format!("1 1{}11{}", ones(8), format!("1{}", ones(20)));
+        let hrd = format!("1 1{}111{}", ones(8), ones(20));
         let vui = |reorder: &str| {
             format!(
                 "1 1{}{} 11 1{}1{} 111 1{} {hrd} {hrd} 1 1 1 1 1111 {reorder} 1",
