@@ -59,7 +59,8 @@ async fn main() -> std::io::Result<()> {
         proxies: Default::default(),
     };
     let webrtc = Webrtc::start(config, admission.clone(), Clock::system()).expect("a free port");
-    let rtmp = sluice_ingest::rtmp::Rtmp::bind(rtmp, admission.clone(), Clock::system()).expect("a free port");
+    let rtmp =
+        sluice_ingest::rtmp::Rtmp::bind(rtmp, admission.clone(), Clock::system()).expect("a free port");
     actix_web::rt::spawn(Arc::new(rtmp).serve(Default::default()));
     let service = Arc::new(Service(webrtc));
     HttpServer::new(move || {

@@ -174,7 +174,7 @@ fn lane(rtc: &mut Rtc, mid: Mid) -> Option<(TrackKind, Lane)> {
     let mut params = rtc.codec_config().params().iter();
     let pt = params.find(|p| p.spec().codec == codec && agreed.contains(&p.pt()))?.pt();
     let mut api = rtc.direct_api();
-    // Random numbers come from str0m, which holds the only generator here.
+    // Nobody has to guess these: SRTP does not rest on them (RFC 3711 §3.3.1).
     let (seq, base) = (*api.new_ssrc() & 0x7fff, *api.new_ssrc());
     let tx = api.stream_tx_by_mid(mid, None)?;
     tx.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_RATIO));

@@ -86,7 +86,6 @@ pub(crate) struct View {
     bytes: usize,
     keyframes: Keyframes,
     clock: Option<Clock>,
-    gop_at: Option<Instant>,
     /// The stream has pictures.
     video: bool,
 }
@@ -109,7 +108,6 @@ impl View {
             bytes: 0,
             keyframes,
             clock: None,
-            gop_at: None,
             video: false,
         }
     }
@@ -172,14 +170,15 @@ impl View {
     }
 
     /// A place for a player that joins now.
-    pub(crate) fn join(&self, now: Instant) -> Place {
-        let fresh = self.gop_at.is_some_and(|at| now.saturating_duration_since(at) <= FRESH);
+    pub(crate) fn join(&self) -> Place {
+        let newest = self.window.iter().rev().find(|p| p.track == TrackKind::Video).map(|p| p.timestamp);
+        let fresh = self.gop_age(newest) <= FRESH;
         let held = self.gop.filter(|_| fresh || self.keyframes == Keyframes::Scheduled);
         let edge = self.end();
         Place {
             next: held.unwrap_or(edge),
             edge,
-            edge_time: self.window.iter().rev().find(|p| p.track == TrackKind::Video).map(|p| p.timestamp),
+            edge_time: newest,
             wait_gop: held.is_none() && self.video,
             gaps: 0,
         }
@@ -213,11 +212,17 @@ impl View {
         }
     }
 
+    /// Stream time from the start of the held group of pictures to `newest`.
+    fn gop_age(&self, newest: Option<u64>) -> Duration {
+        let start = self.gop.and_then(|gop| self.window.get((gop - self.first) as usize));
+        let span = newest.zip(start).map(|(newest, start)| newest.saturating_sub(start.timestamp));
+        Duration::from_micros(to_micros(TrackKind::Video, span.unwrap_or_default()))
+    }
+
     fn push(&mut self, packet: &media::Packet, now: Instant) {
         self.tick(packet, now);
         if packet.starts_gop {
             self.gop = Some(self.end());
-            self.gop_at = Some(now);
         }
         self.bytes += packet.payload.len();
         self.window.push_back(Shared {
@@ -348,7 +353,7 @@ mod tests {
         writer.push_all([video(0, true), sound(0), video(1, false), video(2, false)]);
         let mut view = View::new(writer.ring().reader(), Keyframes::Scheduled);
         assert_eq!(read(&mut view, Instant::now()), Read::Waiting);
-        let mut place = view.join(Instant::now() + Duration::from_secs(9));
+        let mut place = view.join();
         let edge = 6000;
         let got = rest(&view, &mut place);
         assert_eq!(got, [0, 3000, 6000].map(|t| (TrackKind::Video, edge - (edge - t) / SQUEEZE)));
@@ -361,15 +366,15 @@ mod tests {
     #[test]
     fn where_key_frames_can_be_asked_for_a_late_player_waits_for_a_new_one() {
         let mut writer = packet_ring(tracks());
-        writer.push_all([video(0, true), video(1, false)]);
+        writer.push_all((0..60).map(|n| video(n, n == 0)));
         let mut view = View::new(writer.ring().reader(), Keyframes::OnDemand);
         let now = Instant::now();
         read(&mut view, now);
-        let mut place = view.join(now + FRESH * 2);
+        let mut place = view.join();
         assert!(place.waits());
-        writer.push_all([sound(1), video(2, false), video(3, true)]);
-        read(&mut view, now + FRESH * 2);
-        assert_eq!(rest(&view, &mut place), [(TrackKind::Audio, 960), (TrackKind::Video, 9000)]);
+        writer.push_all([sound(1), video(60, false), video(61, true)]);
+        read(&mut view, now);
+        assert_eq!(rest(&view, &mut place), [(TrackKind::Audio, 960), (TrackKind::Video, 183_000)]);
     }
 
     #[test]
@@ -379,7 +384,7 @@ mod tests {
         let mut view = View::new(writer.ring().reader(), Keyframes::OnDemand);
         let now = Instant::now();
         read(&mut view, now);
-        let mut place = view.join(now);
+        let mut place = view.join();
         for n in 1..5000 {
             writer.push(video(n, n == 4900));
             read(&mut view, now);
@@ -408,7 +413,7 @@ mod tests {
         writer.push_all([video(0, true), video(1, false)]);
         let mut view = View::new(writer.ring().reader(), Keyframes::Scheduled);
         read(&mut view, Instant::now());
-        let mut place = view.join(Instant::now());
+        let mut place = view.join();
         writer.ring().silence();
         view.forget();
         assert_eq!(read(&mut view, Instant::now()), Read::Ended(EndReason::Silenced));

@@ -21,33 +21,28 @@ use super::resources::ResourceId;
 use super::sdp::SdpError;
 use super::{Webrtc, signalling, whep, whip};
 
-/// A description of 64 kB and a little more, so that one that is too large gets
-/// our answer.
-const MAX_BODY: usize = 80 << 10;
+/// More than any description that we read, so that one that is too large gets our
+/// answer.
+const MAX_BODY: usize = 256 << 10;
 const SDP: &str = "application/sdp";
 
-/// Adds the routes.
+/// Adds the routes. Each stands for itself: a scope would swallow what other
+/// protocols serve below `/{app}`.
 pub(super) fn routes(config: &mut web::ServiceConfig, webrtc: &Arc<Webrtc>) {
-    let shared = web::Data::from(webrtc.clone());
-    config.service(
-        web::scope("")
-            .app_data(shared)
-            .app_data(web::PayloadConfig::new(MAX_BODY))
-            .service(
-                web::resource("/{app}/websocket")
-                    .guard(actix_web::guard::Get())
-                    .route(web::get().to(websocket)),
-            )
-            .service(endpoint("/{app}/whip/{stream}", web::post().to(whip::post)))
-            .service(endpoint("/{app}/whep/{stream}", web::post().to(whep::post)))
-            .service(endpoint("/{app}/whip/{stream}/{resource}", web::delete().to(delete)))
-            .service(endpoint("/{app}/whep/{stream}/{resource}", web::delete().to(delete))),
-    );
-}
-
-fn endpoint(path: &str, route: actix_web::Route) -> actix_web::Resource {
-    let preflight = web::method(Method::OPTIONS).to(preflight);
-    web::resource(path).route(route).route(preflight).default_service(web::to(wrong_method))
+    let shared = || web::Data::from(webrtc.clone());
+    let upgrade = web::resource("/{app}/websocket").app_data(shared()).route(web::get().to(websocket));
+    config.service(upgrade);
+    let endpoints = [
+        ("/{app}/whip/{stream}", web::post().to(whip::post)),
+        ("/{app}/whep/{stream}", web::post().to(whep::post)),
+        ("/{app}/whip/{stream}/{resource}", web::delete().to(delete)),
+        ("/{app}/whep/{stream}/{resource}", web::delete().to(delete)),
+    ];
+    for (path, route) in endpoints {
+        let preflight = web::method(Method::OPTIONS).to(preflight);
+        let endpoint = web::resource(path).app_data(shared()).app_data(web::PayloadConfig::new(MAX_BODY));
+        config.service(endpoint.route(route).route(preflight).default_service(web::to(wrong_method)));
+    }
 }
 
 /// What the query of a POST may say.

@@ -263,7 +263,7 @@ impl Room {
         seat.plays = Some(stream);
         seat.played = Some(stream);
         seat.seated = Some(now.mono);
-        if let Some(place) = self.streams.join(stream, id, now.mono) {
+        if let Some(place) = self.streams.join(stream, id) {
             let waits = place.waits();
             seat.peer.attach(place);
             if waits {
@@ -286,7 +286,7 @@ impl Room {
         let recently = seat.seated.is_some_and(|at| now.mono < at + REPLAY);
         if self.streams.on_demand(stream) {
             self.ask_keyframe(stream);
-        } else if !recently && let Some(place) = self.streams.join(stream, id, now.mono) {
+        } else if !recently && let Some(place) = self.streams.join(stream, id) {
             seat.seated = Some(now.mono);
             seat.peer.attach(place);
         }

@@ -8,7 +8,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::config::{DtlsCert, DtlsVersion};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::rtp::{Extension, ExtensionMap};
-use str0m::{Candidate, Rtc, RtcConfig};
+use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 use thiserror::Error;
 
 /// Chromium's offers have 4-8 kB; the SDK's with every codec stays below 20.
@@ -17,11 +17,12 @@ const MAX_SDP: usize = 64 << 10;
 const MAX_LINES: usize = 1500;
 /// A publisher or player has three sections here.
 const MAX_SECTIONS: usize = 8;
-/// Payload type, its retransmissions, packetisation mode 1, and profile; first
-/// choice first. Constrained Baseline is the label of choice: parameter sets say
+/// Payload type, its retransmissions, packetisation mode 1, and profile.
+type H264Label = (u8, u8, bool, u32);
+/// First choice first. Constrained Baseline is the label of choice: parameter sets say
 /// what a picture really needs, and browsers decode Main and High under it but
 /// refuse sections that offer High only.
-const H264: [(u8, u8, bool, u32); 6] = [
+const H264: [H264Label; 6] = [
     (108, 109, true, 0x42_e01f),
     (127, 121, true, 0x42_001f),
     (123, 119, true, 0x4d_001f),
@@ -81,7 +82,7 @@ pub(crate) fn offer(
     candidates: Vec<Candidate>,
     now: Instant,
 ) -> Option<Negotiated> {
-    let mut rtc = build(Role::Player, candidates, now);
+    let mut rtc = build(Role::Player, &H264[..1], candidates, now);
     let mut api = rtc.sdp_api();
     let mut mids = Vec::new();
     let stream = Some(label.to_owned());
@@ -126,14 +127,29 @@ pub(crate) fn answer_player(
 
 fn answer(role: Role, sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
     let offered = check(sdp)?;
-    let offer = SdpOffer::from_sdp_string(sdp).map_err(|_| SdpError::Malformed)?;
-    let mut rtc = build(role, candidates, now);
+    let offer = SdpOffer::from_sdp_string(&one_way(role, sdp)).map_err(|_| SdpError::Malformed)?;
+    // A player that takes only mode 0 could not put our fragments together.
+    let codecs = match role {
+        Role::Publisher => &H264[..],
+        Role::Player => &H264[..4],
+    };
+    let mut rtc = build(role, codecs, candidates, now);
     let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| SdpError::Malformed)?;
     let sdp = answer.to_sdp_string();
     let answered = sections(&sdp);
     accepts(&offered, &answered)?;
     let mids = mids(&sdp).into_iter().filter(|&mid| rtc.media(mid).is_some_and(|m| !m.disabled())).collect();
     Ok(Negotiated { rtc, mids, pending: None, sdp })
+}
+
+/// The SDK offers both directions where it means one (real-clients §5); answered
+/// as offered, it would wait for our half.
+fn one_way(role: Role, sdp: &str) -> String {
+    let one = match role {
+        Role::Publisher => "a=sendonly",
+        Role::Player => "a=recvonly",
+    };
+    sdp.replace("\na=sendrecv", &format!("\n{one}"))
 }
 
 /// A kind that is offered must not be refused, or the stream would lack it
@@ -162,7 +178,7 @@ pub(crate) fn is_candidate(text: &str) -> bool {
     text.len() <= 1024 && (text.is_empty() || text.trim_start_matches("a=").starts_with("candidate:"))
 }
 
-fn build(role: Role, candidates: Vec<Candidate>, now: Instant) -> Rtc {
+fn build(role: Role, h264: &[H264Label], candidates: Vec<Candidate>, now: Instant) -> Rtc {
     let mut config = RtcConfig::new()
         .set_ice_lite(true)
         .set_rtp_mode(true)
@@ -172,11 +188,14 @@ fn build(role: Role, candidates: Vec<Candidate>, now: Instant) -> Rtc {
         .set_send_buffer_video(512)
         .clear_codecs()
         .enable_opus(true, false);
+    if let Some(credentials) = ice_credentials() {
+        config = config.set_local_ice_credentials(credentials);
+    }
     if let Some(cert) = certificate() {
         config = config.set_dtls_cert(cert);
     }
     let codecs = config.codec_config();
-    for (pt, rtx, mode_1, profile) in H264 {
+    for &(pt, rtx, mode_1, profile) in h264 {
         codecs.add_h264(pt.into(), Some(rtx.into()), mode_1, profile);
     }
     let mut rtc = config.build(now);
@@ -196,6 +215,14 @@ fn extensions(role: Role) -> ExtensionMap {
         map.set(3, Extension::TransportSequenceNumber);
     }
     map
+}
+
+/// 64 and 128 random bits (RFC 8445 §5.3); str0m's own generator is a weak one.
+fn ice_credentials() -> Option<IceCreds> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).ok()?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(IceCreds { ufrag: hex(&bytes[..8]), pass: hex(&bytes[8..]) })
 }
 
 /// One P-256 certificate per process; a new one at each start.

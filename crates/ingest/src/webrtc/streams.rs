@@ -116,9 +116,9 @@ impl Streams {
     }
 
     /// A place for a player, who is one of its players from now on.
-    pub(crate) fn join(&mut self, id: StreamId, player: PeerId, now: Instant) -> Option<Place> {
+    pub(crate) fn join(&mut self, id: StreamId, player: PeerId) -> Option<Place> {
         let stream = self.streams.get_mut(&id)?;
-        let place = stream.view.as_ref()?.join(now);
+        let place = stream.view.as_ref()?.join();
         if !stream.players.contains(&player) {
             Arc::make_mut(&mut stream.players).push(player);
         }

@@ -1,0 +1,500 @@
+//! WebRTC from outside: signalling over HTTP and WebSocket, media over UDP, and
+//! a control plane that does as it is told.
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_web::{App, HttpServer};
+use client::{Client, Do, Met, Running};
+use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use session::Protocol;
+use sluice_ingest::webrtc::{Config, Service, Webrtc};
+use str0m::media::Direction;
+use support::{Plane, SetAll};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
+const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+
+struct Server {
+    http: SocketAddr,
+    plane: Addr<Plane>,
+    system: actix_rt::System,
+    calls: tokio::runtime::Runtime,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.system.stop();
+    }
+}
+
+impl Server {
+    fn start() -> Self {
+        let (ready, started) = channel();
+        std::thread::spawn(move || {
+            let system = actix_rt::System::new();
+            system.block_on(async {
+                let (plane, admission) = Plane::start_here(AppSettings::default());
+                let listen = ([127, 0, 0, 1], 0).into();
+                let config =
+                    Config { listen, announced: Vec::new(), transcodes: 0, proxies: Default::default() };
+                let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
+                let service = Arc::new(Service(webrtc));
+                let server = HttpServer::new(move || {
+                    let service = service.clone();
+                    App::new().configure(move |config| service.routes(config))
+                });
+                let server = server.workers(1).bind(("127.0.0.1", 0)).unwrap();
+                let http = server.addrs()[0];
+                actix_rt::spawn(server.run());
+                ready.send((http, plane, actix_rt::System::current())).unwrap();
+            });
+            system.run().unwrap();
+        });
+        let (http, plane, system) = started.recv().unwrap();
+        let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { http, plane, system, calls }
+    }
+
+    fn post(&self, path: &str, body: String) -> (u16, Option<String>, String) {
+        self.calls.block_on(async {
+            let request = reqwest::Client::new().post(format!("http://{}{path}", self.http));
+            let answer = request.header("content-type", "application/sdp").body(body).send().await.unwrap();
+            let status = answer.status().as_u16();
+            assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{path}: {status}");
+            let location = answer.headers().get("location").map(|v| v.to_str().unwrap().to_owned());
+            (status, location, answer.text().await.unwrap())
+        })
+    }
+
+    fn delete(&self, path: &str) -> u16 {
+        self.calls.block_on(async {
+            let request = reqwest::Client::new().delete(format!("http://{}{path}", self.http));
+            request.send().await.unwrap().status().as_u16()
+        })
+    }
+
+    fn whip(&self, stream: &str) -> Publisher {
+        let mut client = Client::new();
+        let offer = client.offer(Direction::SendOnly);
+        let path = format!("/live/whip/{stream}?subscriberId=owner&subscriberCode=123456");
+        let (status, location, answer) = self.post(&path, offer);
+        assert_eq!(status, 201, "{answer}");
+        client.accept(&answer);
+        let running = client.run();
+        running.connected();
+        Publisher { running, location: location.unwrap(), time: 0 }
+    }
+
+    fn whep(&self, stream: &str, who: &str) -> (Running, String) {
+        let mut client = Client::new();
+        let offer = client.offer(Direction::RecvOnly);
+        let path = format!("/live/whep/{stream}?subscriberId={who}&subscriberCode=123456");
+        let (status, location, answer) = self.post(&path, offer);
+        assert_eq!(status, 201, "{answer}");
+        client.accept(&answer);
+        let running = client.run();
+        running.connected();
+        (running, location.unwrap())
+    }
+
+    fn set(&self, stream: &str, who: &str, standing: Standing) -> usize {
+        let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse(stream).unwrap());
+        let subscriber = SubscriberId::parse(who).unwrap();
+        let all = SetAll { stream: StreamKey { app, id }, subscriber, standing };
+        self.calls.block_on(self.plane.send(all)).unwrap()
+    }
+
+    fn socket(&self) -> Socket<'_> {
+        let url = format!("ws://{}/live/websocket?target=edge", self.http);
+        let connected = self.calls.block_on(tokio_tungstenite::connect_async(url)).unwrap();
+        Socket { server: self, ws: connected.0 }
+    }
+}
+
+struct Publisher {
+    running: Running,
+    location: String,
+    time: u32,
+}
+
+impl Publisher {
+    fn send(&self, video: bool, payload: Vec<u8>, marker: bool) {
+        let time = if video { self.time * 3000 } else { self.time * 960 };
+        self.running.todo.send(Do::Send { video, payload, time, marker }).unwrap();
+    }
+
+    /// One picture and one block of sound; `n` is in the payload.
+    fn picture(&mut self, n: u8, key: bool) {
+        self.time += 1;
+        if key {
+            let mut sets = vec![0x78, 0, SPS.len() as u8];
+            sets.extend(SPS);
+            sets.extend([0, PPS.len() as u8]);
+            sets.extend(PPS);
+            self.send(true, sets, false);
+        }
+        let mut slice = vec![if key { 0x65 } else { 0x41 }, n];
+        slice.resize(900, n);
+        self.send(true, slice, true);
+        self.send(false, vec![0xfc, n], false);
+    }
+}
+
+/// The number in the next picture's payload.
+fn next_picture(player: &Running) -> u8 {
+    player.wait_for("a picture", |met| match met {
+        Met::Packet { video: true, payload, .. } if payload[0] != 0x78 => Some(payload[1]),
+        _ => None,
+    })
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Publishes until the stream is live and a player has a picture.
+fn live(server: &Server, stream: &str) -> (Publisher, Running, String) {
+    let mut publisher = server.whip(stream);
+    publisher.picture(0, true);
+    let path = format!("/live/whep/{stream}?subscriberId=viewer");
+    wait_until("the stream is live", || server.post(&path, String::new()).0 == 400);
+    let (player, location) = server.whep(stream, "viewer");
+    publisher.picture(1, true);
+    next_picture(&player);
+    (publisher, player, location)
+}
+
+#[test]
+fn what_is_published_is_played_in_order_with_its_sound() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    publisher.picture(100, true);
+    for n in 101..120 {
+        publisher.picture(n, false);
+    }
+    wait_until("picture 100", || next_picture(&player) == 100);
+    let (mut pictures, mut sounds) = (vec![100], Vec::new());
+    while pictures.last() != Some(&119) || sounds.last() != Some(&119) {
+        player.wait_for("the rest", |met| match met {
+            Met::Packet { video: true, payload, marker, .. } => {
+                assert!(marker);
+                assert_eq!(payload.len(), 900);
+                pictures.push(payload[1]);
+                Some(())
+            }
+            Met::Packet { video: false, payload, .. } => {
+                sounds.push(payload[1]);
+                Some(())
+            }
+            _ => None,
+        });
+    }
+    assert_eq!(pictures, (100..120).collect::<Vec<_>>());
+    assert!(sounds.ends_with(&(101..120).collect::<Vec<_>>()), "{sounds:?}");
+}
+
+#[test]
+fn after_a_block_is_confirmed_not_one_media_datagram_comes_and_after_it_a_key_frame() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    assert_eq!(server.set("s", "viewer", Standing::Suspended), 1);
+    // What is in flight on loopback is in the socket already: let it be read.
+    let mark = player.wire.other.load(Ordering::Relaxed);
+    wait_until("ICE goes on", || player.wire.other.load(Ordering::Relaxed) > mark);
+    let silent = player.wire.media.load(Ordering::Relaxed);
+    for n in 10..60 {
+        publisher.picture(n, n % 10 == 0);
+    }
+    let mark = player.wire.other.load(Ordering::Relaxed);
+    wait_until("ICE goes on", || player.wire.other.load(Ordering::Relaxed) > mark + 1);
+    assert_eq!(player.wire.media.load(Ordering::Relaxed), silent);
+    while player.met.try_recv().is_ok() {}
+    assert_eq!(server.set("s", "viewer", Standing::Granted), 1);
+    publisher.picture(200, true);
+    let first = player.wait_for("a packet", |met| match met {
+        Met::Packet { video: true, payload, .. } => Some(payload),
+        _ => None,
+    });
+    assert_eq!(first[0], 0x78, "parameter sets come first");
+}
+
+#[test]
+fn a_lost_packet_is_sent_again() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    player.wire.drop_one_in.store(12, Ordering::Relaxed);
+    publisher.picture(100, true);
+    for n in 101..200 {
+        publisher.picture(n, false);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while !(100..195).all(|n| seen.contains(&n)) {
+        seen.insert(next_picture(&player));
+    }
+}
+
+#[test]
+fn a_players_wish_for_a_key_frame_reaches_the_publisher() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    while publisher.running.met.try_recv().is_ok() {}
+    player.todo.send(Do::AskKeyframe).unwrap();
+    // A wish is served with the next packet, at the latest.
+    publisher.picture(3, false);
+    publisher.running.wait_for("a wish", |met| matches!(met, Met::KeyframeAsked).then_some(()));
+}
+
+#[test]
+fn a_revoked_publisher_is_closed_and_his_players_wait_for_the_next() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    publisher.picture(5, false);
+    assert_eq!(server.set("s", "owner", Standing::Revoked), 1);
+    publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
+    assert_eq!(server.delete(&publisher.location), 404, "his session is gone");
+    let mut next = server.whip("s");
+    next.picture(77, true);
+    wait_until("the next publisher's picture", || next_picture(&player) == 77);
+}
+
+#[test]
+fn delete_ends_both_sides_and_names_are_not_guessed() {
+    let server = Server::start();
+    let (publisher, player, location) = live(&server, "s");
+    assert_eq!(server.delete("/live/whep/s/00000000000000000000000000000000"), 404);
+    let elsewhere = location.replace("/whep/s/", "/whep/other/");
+    assert_eq!(server.delete(&elsewhere), 404);
+    assert_eq!(server.delete(&location), 200);
+    player.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
+    assert_eq!(server.delete(&publisher.location), 200);
+    publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
+}
+
+#[test]
+fn refusals_have_their_status() {
+    let server = Server::start();
+    let (publisher, ..) = live(&server, "s");
+    let offer = |direction| Client::new().offer(direction);
+    for (path, direction, status) in [
+        ("/live/whip/s", Direction::SendOnly, 409),
+        ("/live/whep/none", Direction::RecvOnly, 404),
+        ("/live/whep/s?subscriberId=x1x&subscriberCode=000000", Direction::RecvOnly, 403),
+        ("/live/whep/none?subscriberId=x1x&subscriberCode=000000", Direction::RecvOnly, 403),
+        ("/nope/whip/s", Direction::SendOnly, 404),
+        ("/live/whip/a%7Cb", Direction::SendOnly, 400),
+    ] {
+        let (got, _, text) = server.post(path, offer(direction));
+        assert_eq!(got, status, "{path}: {text}");
+    }
+    assert_eq!(server.post("/live/whip/t", "v=0\r\n".repeat(20_000)).0, 413);
+    assert_eq!(server.post("/live/whip/t", "hello".to_owned()).0, 400);
+    drop(publisher);
+}
+
+struct Socket<'a> {
+    server: &'a Server,
+    ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket<'_> {
+    fn say(&mut self, text: String) {
+        self.server.calls.block_on(self.ws.send(Message::text(text))).unwrap();
+    }
+
+    fn ask(&mut self, message: Value) {
+        self.say(message.to_string());
+    }
+
+    fn hear(&mut self) -> Value {
+        self.server.calls.block_on(async {
+            loop {
+                let heard = tokio::time::timeout(Duration::from_secs(15), self.ws.next()).await;
+                match heard.expect("an answer").expect("an open socket").unwrap() {
+                    Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+    }
+
+    fn hear_definition(&mut self, definition: &str) -> Value {
+        loop {
+            let heard = self.hear();
+            if heard["definition"] == definition {
+                return heard;
+            }
+        }
+    }
+}
+
+/// What the seed's `publish(stream, null, subscriber, code)` sends.
+fn publish(stream: &str) -> Value {
+    json!({"command":"publish","streamId":stream,"token":null,"subscriberId":"owner","subscriberCode":"123456",
+        "streamName":"","mainTrack":"","video":true,"audio":true,"metaData":"","role":""})
+}
+
+/// What the seed's `play(stream, null, subscriber, code)` sends.
+fn play(stream: &str, code: &str) -> Value {
+    json!({"command":"play","streamId":stream,"token":"","room":"viewer","trackList":code,"subscriberId":"",
+        "subscriberCode":"","viewerInfo":"","role":"","userPublishId":""})
+}
+
+#[test]
+fn the_ams_dialect_publishes_and_plays() {
+    let server = Server::start();
+    let mut page = server.socket();
+    page.ask(json!({"command":"getIceServerConfig"}));
+    assert_eq!(page.hear()["command"], "iceServerConfig");
+    page.ask(publish("s"));
+    assert_eq!(page.hear(), json!({"command":"start","streamId":"s","subscriberId":"owner"}));
+    let mut client = Client::new();
+    let sdp = client.offer(Direction::SendOnly);
+    page.ask(json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
+    let answer = page.hear();
+    assert_eq!((&answer["command"], &answer["type"]), (&json!("takeConfiguration"), &json!("answer")));
+    client.accept(answer["sdp"].as_str().unwrap());
+    let running = client.run();
+    running.connected();
+    let mut publisher = Publisher { running, location: String::new(), time: 0 };
+    publisher.picture(1, true);
+    assert_eq!(page.hear()["definition"], "publish_started");
+
+    let mut watching = server.socket();
+    watching.ask(play("s", "123456"));
+    let offer = watching.hear();
+    assert_eq!(offer["type"], "offer");
+    let mids = offer["idMapping"].as_object().unwrap();
+    assert_eq!(mids.values().collect::<Vec<_>>(), [&json!("s"), &json!("s")]);
+    let mut client = Client::new();
+    let sdp = client.answer(offer["sdp"].as_str().unwrap());
+    watching.ask(json!({"command":"takeConfiguration","streamId":"s","type":"answer","sdp":sdp}));
+    let player = client.run();
+    player.connected();
+    player.wait_for("the data channel", |met| match met {
+        Met::Channel(label) => Some(assert_eq!(label, "s")),
+        _ => None,
+    });
+    publisher.picture(2, true);
+    next_picture(&player);
+    assert_eq!(watching.hear()["definition"], "play_started");
+
+    assert_eq!(server.set("s", "viewer", Standing::Suspended), 1);
+    assert_eq!(watching.hear(), json!({"command":"error","definition":"user_blocked","streamId":"s"}));
+    assert_eq!(server.set("s", "viewer", Standing::Granted), 1);
+    publisher.picture(3, true);
+    assert_eq!(watching.hear()["definition"], "play_started");
+
+    page.ask(json!({"command":"stop","streamId":"s"}));
+    assert_eq!(page.hear()["definition"], "publish_finished");
+    assert_eq!(watching.hear()["definition"], "play_finished");
+    watching.ask(json!({"command":"ping"}));
+    assert_eq!(watching.hear()["command"], "pong");
+}
+
+#[test]
+fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
+    let server = Server::start();
+    let mut page = server.socket();
+    page.ask(publish("s"));
+    page.hear();
+    let mut client = Client::new();
+    let sdp = client.offer(Direction::SendOnly);
+    page.ask(json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
+    client.accept(page.hear()["sdp"].as_str().unwrap());
+    let running = client.run();
+    running.connected();
+    let mut publisher = Publisher { running, location: String::new(), time: 0 };
+    publisher.picture(1, true);
+    page.hear_definition("publish_started");
+    assert_eq!(server.set("s", "owner", Standing::Revoked), 1);
+    assert_eq!(page.hear()["definition"], "user_blocked");
+    assert_eq!(page.hear()["definition"], "publish_finished");
+    publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
+    page.ask(publish("s"));
+    assert_eq!(page.hear()["command"], "start", "the page may try again");
+}
+
+#[test]
+fn what_a_page_says_wrongly_is_answered_and_the_socket_stays() {
+    let server = Server::start();
+    let mut page = server.socket();
+    let long = "a".repeat(10_000);
+    for (said, definition) in [
+        ("{".to_owned(), "missingParameter"),
+        ("[1]".to_owned(), "missingParameter"),
+        (json!({"command":"play"}).to_string(), "noStreamNameSpecified"),
+        (publish("a/b").to_string(), "invalidStreamName"),
+        (publish(&long).to_string(), "invalidStreamName"),
+        (play("none", "123456").to_string(), "no_stream_exist"),
+        (play("none", "999999").to_string(), "unauthorized_access"),
+        (
+            json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":"v=0"}).to_string(),
+            "no_peer_associated_before",
+        ),
+        (
+            json!({"command":"takeConfiguration","streamId":"s","type":"answer","sdp":"v=0"}).to_string(),
+            "no_peer_associated_before",
+        ),
+        (json!({"command":"takeCandidate","streamId":"s","candidate":"x"}).to_string(), "missingParameter"),
+    ] {
+        page.say(said.clone());
+        let heard = page.hear();
+        assert_eq!(heard["definition"], definition, "{said:.80}");
+        assert!(heard.to_string().len() < 500);
+    }
+    page.ask(publish("s"));
+    assert_eq!(page.hear()["command"], "start");
+    page.ask(publish("s"));
+    assert_eq!(page.hear()["definition"], "already_publishing");
+    page.ask(json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":"v=0"}));
+    assert_eq!(page.hear()["definition"], "notSetRemoteDescription");
+    page.ask(json!({"command":"stop","streamId":"never"}));
+    page.ask(json!({"command":"whatever","streamId":"s"}));
+    page.ask(json!({"command":"ping"}));
+    assert_eq!(page.hear()["command"], "pong");
+}
+
+#[test]
+fn strangers_datagrams_change_nothing() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = player.wire.other.load(Ordering::Relaxed);
+    assert!(to > 0);
+    let mut state = 7u32;
+    for size in 0..2000usize {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut bytes = vec![(state >> 24) as u8; size % 1500];
+        if let Some(first) = bytes.first_mut() {
+            *first = [0, 22, 128, 200][size % 4];
+        }
+        let _ = stranger.send_to(&bytes, server_media(&publisher));
+    }
+    publisher.picture(50, true);
+    wait_until("picture 50", || next_picture(&player) == 50);
+}
+
+fn server_media(publisher: &Publisher) -> SocketAddr {
+    publisher.running.remote
+}
