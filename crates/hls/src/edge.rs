@@ -1,14 +1,16 @@
 //! The edge: what all routes share, and the way from a request to a grant.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use contract::auth::Denied;
 use contract::settings::AppSettings;
-use contract::{Action, Clock, Credentials, Protocol, SessionId, Standing, StreamKey};
-use session::{Admission, DataPlane, Order, Request, What};
-use tokio::runtime::Handle;
+use contract::{Action, Clock, Credentials, Protocol, SessionId, Standing, StreamKey, TrustedProxies};
+use session::{Admission, DataPlane, Order, Refused, Request, What};
+use tokio::runtime::Runtime;
 
 use crate::dialect::Refusal;
 use crate::grant::{Grant, Key, lock};
@@ -26,8 +28,35 @@ pub(crate) struct Edge {
     pub(crate) admission: Admission,
     pub(crate) clock: Clock,
     pub(crate) grants: Grants,
+    pub(crate) proxies: TrustedProxies,
     shelves: Mutex<HashMap<StreamKey, Arc<Shelf>>>,
-    runtime: Handle,
+    packagers: Packagers,
+}
+
+/// Packagers copy every frame once, which is milliseconds per segment, and must
+/// not wait for HTTP workers nor make the control plane wait: a thread of theirs.
+struct Packagers(Option<Runtime>);
+
+impl Packagers {
+    fn start() -> io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("hls").enable_time().build().map(Some).map(Self)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            runtime.spawn(task);
+        }
+    }
+}
+
+impl Drop for Packagers {
+    /// The last owner may be a task, where a runtime must not wait for its own.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Who asks, as far as a request says.
@@ -50,8 +79,20 @@ pub(crate) enum By {
 }
 
 impl Edge {
-    pub(crate) fn new(admission: Admission, clock: Clock, signer: Signer, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { admission, clock, grants: Grants::new(signer), shelves: Mutex::default(), runtime })
+    pub(crate) fn new(
+        admission: Admission,
+        clock: Clock,
+        proxies: TrustedProxies,
+        signer: Signer,
+    ) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            admission,
+            clock,
+            grants: Grants::new(signer),
+            proxies,
+            shelves: Mutex::default(),
+            packagers: Packagers::start()?,
+        }))
     }
 
     /// Lets a request in: by a grant it carries, by one that its credentials have
@@ -86,7 +127,12 @@ impl Edge {
             peer: asker.peer,
             protocol: Protocol::Hls,
         };
-        let pass = self.admission.ask(request).await?;
+        let pass = match self.admission.ask(request.clone()).await {
+            Err(Refused::Denied(Denied::Limit)) if self.make_room(&key) => {
+                self.admission.ask(request).await?
+            }
+            answer => answer?,
+        };
         let grant = self.grants.of(&key, &self.clock).map_err(|_| Refusal::Unavailable)?;
         let plane =
             Plane { edge: Arc::downgrade(self), grant: Arc::downgrade(&grant), session: pass.session() };
@@ -94,6 +140,22 @@ impl Edge {
         grant.sit(player);
         self.grants.keep(&grant);
         Ok(grant)
+    }
+
+    /// Ends the session that this subscriber left silent at another address, so
+    /// that his limit lets him in here (C§16.7). Auth says "limit" only to who has
+    /// shown a right code.
+    fn make_room(&self, key: &Key) -> bool {
+        let now = self.clock.now().mono;
+        let silence = self.shape(&key.stream).segment.saturating_mul(SEGMENTS_OF_SILENCE);
+        let of_same = |grant: &Arc<Grant>| {
+            grant.key.stream == key.stream && grant.key.subscriber == key.subscriber && grant.key.coded
+        };
+        let all = self.grants.all().into_iter().filter(of_same);
+        let longest = all.max_by_key(|grant| grant.silent_for(now));
+        let silent = longest.filter(|grant| grant.silent_for(now) > silence);
+        silent.iter().for_each(|grant| self.end(grant));
+        silent.is_some()
     }
 
     /// The stream's shelf; made if the stream is live and has none. `None`:
@@ -112,7 +174,7 @@ impl Edge {
         }
         let shelf = Arc::new(Shelf::new(view, self.shape(stream), &self.clock));
         shelves.insert(stream.clone(), shelf.clone());
-        self.runtime.spawn(self.filler(shelf.clone(), stream.clone()).run());
+        self.packagers.spawn(self.filler(shelf.clone(), stream.clone()).run());
         Some(shelf)
     }
 

@@ -6,8 +6,8 @@
 //! shelf → body, and a body asks for the standing again before each chunk.
 //!
 //! Who starts whom: the first player of a live stream starts its shelf's task on
-//! the runtime that [`Hls::new`] is given; the task ends by itself. [`Hls`]
-//! sweeps what nobody uses while it is served.
+//! the packagers' thread; the task ends by itself. [`Hls`] sweeps what nobody
+//! uses while it is served.
 
 mod body;
 mod connection;
@@ -24,16 +24,13 @@ mod token;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::web::ServiceConfig;
-use contract::{Clock, Secret};
+use contract::{Clock, Secret, TrustedProxies};
 use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::on_connect;
-pub use routes::PeerOf;
 
 use edge::Edge;
 use token::Signer;
@@ -44,31 +41,42 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// HLS as a protocol. The HTTP server must be given [`on_connect`].
 pub struct Hls {
     edge: Arc<Edge>,
-    peer_of: PeerOf,
+}
+
+/// Why HLS could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no random numbers for the key that signs grants.
+    #[error("no random key for HLS grants: {0}")]
+    Key(getrandom::Error),
+    /// The system gives no thread for packagers.
+    #[error("no thread for HLS packagers: {0}")]
+    Thread(std::io::Error),
 }
 
 impl Hls {
-    /// `key` signs grants; a new one for each process. `runtime` runs packagers.
-    pub fn new(
-        admission: Admission,
-        clock: Clock,
-        key: Secret<[u8; 32]>,
-        peer_of: PeerOf,
-        runtime: Handle,
-    ) -> Self {
-        Self { edge: Edge::new(admission, clock, Signer::new(key), runtime), peer_of }
+    /// Starts the packagers' thread and draws the key that signs grants, which
+    /// lives as long as the process.
+    pub fn new(admission: Admission, clock: Clock, proxies: TrustedProxies) -> Result<Self, StartError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(StartError::Key)?;
+        let signer = Signer::new(Secret::new(key));
+        let edge = Edge::new(admission, clock, proxies, signer).map_err(StartError::Thread)?;
+        Ok(Self { edge })
     }
 }
 
-/// The peer of a request that came through no proxy, in canonical form.
-pub fn direct_peer(request: &HttpRequest) -> std::net::IpAddr {
-    let unknown = std::net::IpAddr::from([0, 0, 0, 0]);
-    request.peer_addr().map_or(unknown, |peer| contract::canonical(peer.ip()))
+impl Hls {
+    /// Ends the sessions of players that were silent for too long, by the clock.
+    /// [`Protocol::serve`] does so each second.
+    pub fn sweep(&self) {
+        self.edge.sweep();
+    }
 }
 
 impl Protocol for Hls {
     fn routes(&self, config: &mut ServiceConfig) {
-        routes::configure(&self.edge, &self.peer_of, config);
+        routes::configure(&self.edge, config);
     }
 
     fn serve(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, Result<(), ServeError>> {

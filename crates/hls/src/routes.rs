@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, X_FORWARDED_FOR};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use contract::{AppName, AppSettings, Credentials, Standing, StreamKey};
+use contract::{AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER};
 use serde::Deserialize;
 
 use crate::body::{FileBody, NoBody};
@@ -19,18 +19,21 @@ use crate::name::{self, File, FileName};
 use crate::packager::Names;
 use crate::shelf::{Nothing, Shelf};
 
-/// Who a peer is: its socket's address and what proxies say of it, in canonical
-/// form (C§16.3).
-pub type PeerOf = Arc<dyn Fn(&HttpRequest) -> IpAddr + Send + Sync>;
-
 /// Adds the routes.
-pub(crate) fn configure(edge: &Arc<Edge>, peer_of: &PeerOf, config: &mut web::ServiceConfig) {
-    let (edge, peer_of) = (edge.clone(), peer_of.clone());
+pub(crate) fn configure(edge: &Arc<Edge>, config: &mut web::ServiceConfig) {
+    let edge = edge.clone();
     let serve = move |request: HttpRequest| {
-        let (edge, peer_of) = (edge.clone(), peer_of.clone());
-        async move { answer(&edge, peer_of(&request), &request).await }
+        let edge = edge.clone();
+        async move { answer(&edge, &request).await }
     };
     config.service(web::resource("/{app}/streams/{file:.*}").route(web::route().to(serve)));
+}
+
+/// Where a request comes from (C§16.3).
+fn peer(proxies: &TrustedProxies, request: &HttpRequest) -> IpAddr {
+    let socket = request.peer_addr().map_or(UNKNOWN_PEER, |peer| peer.ip());
+    let hops = request.headers().get_all(X_FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default());
+    proxies.origin(socket, hops)
 }
 
 /// Query parameters that mean something (C§5.4), and our grant.
@@ -58,12 +61,10 @@ impl Query {
     }
 }
 
-async fn answer(edge: &Arc<Edge>, peer: IpAddr, request: &HttpRequest) -> HttpResponse {
+async fn answer(edge: &Arc<Edge>, request: &HttpRequest) -> HttpResponse {
     match *request.method() {
         Method::OPTIONS => dialect::preflight(),
-        Method::GET | Method::HEAD => {
-            serve(edge, peer, request).await.unwrap_or_else(Refusal::response)
-        }
+        Method::GET | Method::HEAD => serve(edge, request).await.unwrap_or_else(Refusal::response),
         _ => Refusal::Method.response(),
     }
 }
@@ -93,7 +94,7 @@ impl Wanted {
     }
 }
 
-async fn serve(edge: &Arc<Edge>, peer: IpAddr, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
+async fn serve(edge: &Arc<Edge>, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
     let wanted = Wanted::of(edge, request)?;
     let query = Query::of(request);
     let cookie = cookie(request, &cookie_name(&wanted.stream));
@@ -101,7 +102,7 @@ async fn serve(edge: &Arc<Edge>, peer: IpAddr, request: &HttpRequest) -> Result<
         stream: &wanted.stream,
         credentials: query.credentials(),
         tokens: [query.grant.as_deref(), cookie.as_deref()],
-        peer,
+        peer: peer(&edge.proxies, request),
         settings: &wanted.settings,
     };
     let (grant, by) = edge.admit(asker).await?;
