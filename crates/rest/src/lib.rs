@@ -1,1 +1,25 @@
-//! To be written.
+//! The HTTP control API in Ant Media Server's dialect, and the two pages to try
+//! a stream with.
+//!
+//! Nothing is decided here: a request is checked for access ([`access`]), parsed
+//! into typed words, sent to the owner of the table as a message, and the typed
+//! answer is put into AMS's words. Those words are in `dialect.rs` and `dto/`
+//! and nowhere else, and golden tests hold them (C§14).
+//!
+//! Ids that AMS would clean up are refused instead (C§1.2): with `success:false`
+//! where the answer is a `Result`, with 400 where it is a list.
+
+mod access;
+mod api;
+mod body;
+mod broadcasts;
+mod console;
+mod dialect;
+mod dto;
+mod logins;
+mod pages;
+mod path;
+mod statistics;
+mod subscribers;
+
+pub use api::{Api, Links, Options};

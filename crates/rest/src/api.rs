@@ -1,0 +1,165 @@
+//! What the server makes once and every HTTP worker shares.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, PathConfig, ServiceConfig};
+use contract::accounts::{CreateFirstAccount, Login, NeedsFirstAccount};
+use contract::auth::{
+    Block, IssueCode, ListEvents, ListSubscribers, PutSubscriber, RemoveSubscriber, Unblock,
+};
+use contract::registry::{CreateStream, GetStream, ListStreams, RemoveStream, StopStream, UpdateStream};
+use contract::settings::{GetSettings, PatchSettings};
+use contract::{Clock, SettingsView, TrustedProxies};
+
+use crate::dialect::Refused;
+use crate::logins::Logins;
+use crate::{access, broadcasts, console, pages, statistics, subscribers};
+
+/// An owner that takes longer than this is given up. A block waits for its fence
+/// (250 ms) and one synced write, so only a stuck disk comes near.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whom the control API asks. One message each is all it needs of them.
+#[derive(Clone)]
+pub struct Links {
+    /// Auth.
+    pub block: Recipient<Block>,
+    /// Auth.
+    pub unblock: Recipient<Unblock>,
+    /// Auth.
+    pub put_subscriber: Recipient<PutSubscriber>,
+    /// Auth.
+    pub remove_subscriber: Recipient<RemoveSubscriber>,
+    /// Auth.
+    pub issue_code: Recipient<IssueCode>,
+    /// Auth.
+    pub list_subscribers: Recipient<ListSubscribers>,
+    /// Auth.
+    pub list_events: Recipient<ListEvents>,
+    /// The registry.
+    pub get_stream: Recipient<GetStream>,
+    /// The registry.
+    pub list_streams: Recipient<ListStreams>,
+    /// The registry.
+    pub create_stream: Recipient<CreateStream>,
+    /// The registry.
+    pub update_stream: Recipient<UpdateStream>,
+    /// The registry.
+    pub remove_stream: Recipient<RemoveStream>,
+    /// The registry.
+    pub stop_stream: Recipient<StopStream>,
+    /// Settings.
+    pub get_settings: Recipient<GetSettings>,
+    /// Settings.
+    pub patch_settings: Recipient<PatchSettings>,
+    /// Accounts.
+    pub needs_first_account: Recipient<NeedsFirstAccount>,
+    /// Accounts.
+    pub create_first_account: Recipient<CreateFirstAccount>,
+    /// Accounts.
+    pub login: Recipient<Login>,
+}
+
+/// What the operator's configuration says about the control API.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Our own version, shown beside the one that AMS clients test.
+    pub version: String,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: TrustedProxies,
+    /// The name that publishers reach us by, for `rtmpURL` and `originAdress`;
+    /// `None` takes the request's `Host`.
+    pub host: Option<String>,
+    /// The RTMP port, for `rtmpURL`.
+    pub rtmp_port: u16,
+    /// A directory with `hls.js`, served as `/assets/hls.js`; `None`: players use
+    /// what their browser has. (`[http] assets`)
+    pub assets: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            trusted_proxies: TrustedProxies::default(),
+            host: None,
+            rtmp_port: 1935,
+            assets: None,
+        }
+    }
+}
+
+/// The control API. Cheap to clone; usable from any thread.
+#[derive(Clone)]
+pub struct Api(Data<Shared>);
+
+impl Api {
+    /// Takes all that it will ever need.
+    pub fn new(links: Links, settings: SettingsView, clock: Clock, options: Options) -> Self {
+        Self(Data::new(Shared {
+            links,
+            settings,
+            clock,
+            options,
+            logins: Logins::default(),
+            updates: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// Adds the routes of the control API and of the pages. Called once per HTTP
+    /// worker; all workers share the logins.
+    pub fn routes(&self, cfg: &mut ServiceConfig) {
+        let paths = PathConfig::default().error_handler(|_, _| Refused::NotFound.into());
+        cfg.service(
+            web::scope("/rest/v2")
+                .app_data(self.0.clone())
+                .app_data(paths.clone())
+                .wrap(from_fn(access::own_pages_only))
+                .configure(console::routes),
+        );
+        cfg.service(
+            web::scope("/{app}/rest/v2")
+                .app_data(self.0.clone())
+                .app_data(paths)
+                .wrap(from_fn(access::allowed_networks_only))
+                .service(web::resource("/version").route(web::get().to(console::app_version)))
+                .service(
+                    web::scope("/broadcasts")
+                        .configure(subscribers::routes)
+                        .configure(statistics::routes)
+                        .configure(broadcasts::routes),
+                ),
+        );
+        pages::routes(cfg, &self.0);
+    }
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) links: Links,
+    pub(crate) settings: SettingsView,
+    pub(crate) clock: Clock,
+    pub(crate) options: Options,
+    pub(crate) logins: Logins,
+    /// Held while a stream's record is read, changed and written back, so that of
+    /// two changes at once neither is lost.
+    pub(crate) updates: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// Asks an owner. Its absence, or its silence for ten seconds, is
+    /// [`Refused::Unavailable`].
+    pub(crate) async fn ask<M>(&self, owner: &Recipient<M>, message: M) -> Result<M::Result, Refused>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        owner.send(message).timeout(PATIENCE).await.map_err(|error| {
+            tracing::warn!(%error, "an owner did not answer the control API");
+            Refused::Unavailable
+        })
+    }
+}

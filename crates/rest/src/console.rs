@@ -1,0 +1,207 @@
+//! The console: first account, login, settings (C§2.11), and the version.
+//!
+//! A login is a cookie; routes that need one take an [`Admin`]. Foreign pages are kept out by the cookie
+//! itself (`SameSite=Strict`), by `Origin`, and by the JSON content type.
+
+use std::future::{Ready, ready};
+
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::dev::Payload;
+use actix_web::http::header::{ETAG, IF_MATCH};
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use contract::Secret;
+use contract::accounts::{CreateFirstAccount, Login, NeedsFirstAccount, Role, SetupProof};
+use contract::settings::{GetSettings, PatchSettings};
+
+use crate::access::Caller;
+use crate::api::Shared;
+use crate::body::{Body, Fields};
+use crate::dialect::{self, Refused};
+use crate::dto::{Answer, Applications, Liveness, SettingsAnswer, Version};
+use crate::path::{OfApp, public_host};
+
+/// The login cookie. `__Host-` would need TLS, which is the proxy's.
+const COOKIE: &str = "sluice_login";
+
+/// The set-up token's header; in JSON it is `setupToken`.
+const SETUP_HEADER: &str = "x-setup-token";
+
+/// E-mail, names, passwords.
+const MAX_TEXT: usize = 1024;
+
+type Answered = Result<HttpResponse, Refused>;
+
+/// Adds the routes.
+pub(crate) fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/users/initial").route(web::post().to(first_account)))
+        .service(web::resource("/first-login-status").route(web::get().to(first_login_status)))
+        .service(web::resource("/users/authenticate").route(web::post().to(log_in)))
+        .service(web::resource("/users/logout").route(web::delete().to(log_out)))
+        .service(web::resource("/authentication-status").route(web::get().to(authentication_status)))
+        .service(web::resource("/admin-status").route(web::get().to(admin_status)))
+        .service(web::resource("/applications").route(web::get().to(applications)))
+        .service(
+            web::resource("/applications/settings/{app}")
+                .route(web::get().to(settings))
+                .route(web::post().to(change_settings)),
+        )
+        .service(web::resource("/version").route(web::get().to(version)))
+        .service(web::resource("/liveness").route(web::get().to(liveness)));
+}
+
+/// Proof that an administrator is logged in.
+struct Admin;
+
+impl FromRequest for Admin {
+    type Error = Refused;
+    type Future = Ready<Result<Self, Refused>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let admin = req.app_data::<Data<Shared>>().is_some_and(|shared| is_admin(shared, req));
+        ready(if admin { Ok(Self) } else { Err(Refused::NotAuthenticated) })
+    }
+}
+
+fn is_admin(shared: &Shared, req: &HttpRequest) -> bool {
+    let account = req.cookie(COOKIE).and_then(|c| shared.logins.account(c.value(), shared.clock.now().mono));
+    account.is_some_and(|account| matches!(account.role, Role::Admin))
+}
+
+async fn first_login_status(shared: Data<Shared>) -> Answered {
+    let nobody = shared.ask(&shared.links.needs_first_account, NeedsFirstAccount).await?;
+    Ok(dialect::ok(&yes_or_no(nobody)))
+}
+
+const fn yes_or_no(yes: bool) -> Answer {
+    if yes { Answer::silent_yes() } else { Answer::silent_no() }
+}
+
+async fn first_account(shared: Data<Shared>, req: HttpRequest, body: Body) -> Answered {
+    let fields = body.or_empty();
+    let wanted = CreateFirstAccount {
+        email: text(&fields, "email")?,
+        password: Secret::new(text(&fields, "password")?),
+        first_name: text(&fields, "firstName")?,
+        last_name: text(&fields, "lastName")?,
+        proof: proof(&shared, &req, &fields)?,
+    };
+    let outcome = shared.ask(&shared.links.create_first_account, wanted).await?;
+    Ok(dialect::with_status(dialect::first_account(outcome)))
+}
+
+fn text(fields: &Fields, name: &'static str) -> Result<String, Refused> {
+    Ok(fields.short_text(name, MAX_TEXT)?.unwrap_or_default())
+}
+
+/// Why the caller may make the first account (C§16.3a). The token goes before the
+/// place, so that a wrong one is never covered up.
+fn proof(shared: &Shared, req: &HttpRequest, fields: &Fields) -> Result<SetupProof, Refused> {
+    let header = req.headers().get(SETUP_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    if let Some(token) = fields.short_text("setupToken", MAX_TEXT)?.or(header) {
+        return Ok(SetupProof::Token(Secret::new(token)));
+    }
+    let caller = Caller::of(req, &shared.options.trusted_proxies);
+    Ok(if caller.at_the_machine() { SetupProof::Loopback } else { SetupProof::None })
+}
+
+async fn log_in(shared: Data<Shared>, req: HttpRequest, body: Body) -> Answered {
+    let fields = body.or_empty();
+    let login = Login {
+        email: text(&fields, "email")?,
+        password: Secret::new(text(&fields, "password")?),
+        peer: Caller::of(&req, &shared.options.trusted_proxies).ip,
+    };
+    let account = match shared.ask(&shared.links.login, login).await? {
+        Ok(account) => account,
+        Err(why) => return Ok(dialect::ok(&dialect::not_logged_in(why)?)),
+    };
+    close_login(&shared, &req);
+    let opened = shared.logins.open(account, shared.clock.now().mono).map_err(|_| Refused::Unavailable)?;
+    Ok(dialect::respond().cookie(cookie(opened)).json(dialect::logged_in()))
+}
+
+fn cookie(value: String) -> Cookie<'static> {
+    Cookie::build(COOKIE, value).path("/rest").http_only(true).same_site(SameSite::Strict).finish()
+}
+
+fn close_login(shared: &Shared, req: &HttpRequest) {
+    if let Some(cookie) = req.cookie(COOKIE) {
+        shared.logins.close(cookie.value());
+    }
+}
+
+async fn log_out(shared: Data<Shared>, _admin: Admin, req: HttpRequest) -> Answered {
+    close_login(&shared, &req);
+    let mut gone = cookie(String::new());
+    gone.make_removal();
+    Ok(dialect::respond().cookie(gone).json(Answer::silent_yes()))
+}
+
+async fn authentication_status(shared: Data<Shared>, req: HttpRequest) -> Answered {
+    Ok(dialect::ok(&yes_or_no(is_admin(&shared, &req))))
+}
+
+async fn admin_status(_admin: Admin) -> Answered {
+    Ok(dialect::ok(&Answer::silent_yes()))
+}
+
+async fn applications(shared: Data<Shared>, _admin: Admin) -> Answered {
+    Ok(dialect::ok(&Applications { applications: shared.settings.apps() }))
+}
+
+async fn settings(shared: Data<Shared>, _admin: Admin, path: Path<OfApp>) -> Answered {
+    let app = path.into_inner().app;
+    let document = shared.ask(&shared.links.get_settings, GetSettings { app }).await?;
+    let document = document.ok_or(Refused::NotFound)?;
+    Ok(dialect::respond().insert_header((ETAG, tag(document.revision))).json(document.values))
+}
+
+fn tag(revision: u64) -> String {
+    format!("\"{revision}\"")
+}
+
+async fn change_settings(
+    shared: Data<Shared>,
+    _admin: Admin,
+    path: Path<OfApp>,
+    req: HttpRequest,
+    body: Body,
+) -> Answered {
+    let patch = PatchSettings {
+        app: path.into_inner().app,
+        expected: expected(&req)?,
+        patch: body.0.ok_or(Refused::NoObject)?.0,
+    };
+    match shared.ask(&shared.links.patch_settings, patch).await? {
+        Ok(revision) => {
+            Ok(dialect::respond().insert_header((ETAG, tag(revision))).json(SettingsAnswer::yes()))
+        }
+        Err(why) => Ok(dialect::ok(&SettingsAnswer::no(dialect::settings_refused(&why)?))),
+    }
+}
+
+/// The revision that the caller changes. One strong tag or `*`; any other is not
+/// the current one.
+fn expected(req: &HttpRequest) -> Result<Option<u64>, Refused> {
+    let Some(value) = req.headers().get(IF_MATCH) else { return Ok(None) };
+    let value = value.to_str().unwrap_or_default().trim();
+    if value == "*" {
+        return Ok(None);
+    }
+    let revision = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).and_then(|v| v.parse().ok());
+    revision.map(Some).ok_or(Refused::Stale)
+}
+
+async fn version(shared: Data<Shared>, _admin: Admin) -> Answered {
+    Ok(dialect::ok(&Version::new(&shared.options.version)))
+}
+
+/// The same for callers of an application's API, without login.
+pub(crate) async fn app_version(shared: Data<Shared>) -> Answered {
+    Ok(dialect::ok(&Version::new(&shared.options.version)))
+}
+
+async fn liveness(shared: Data<Shared>, req: HttpRequest) -> Answered {
+    Ok(dialect::ok(&Liveness::new(public_host(&req, &shared.options))))
+}

@@ -1,0 +1,278 @@
+//! `/{id}/subscribers` and what belongs to it (C§2.1).
+
+use std::time::Duration;
+
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use contract::auth::{
+    Block, CodeKind, ConnectionEvent, IssueCode, ListEvents, ListSubscribers, PutSubscriber,
+    RemoveSubscriber, Unblock,
+};
+use contract::{Action, Actions, AppName, InvalidId, Secret, StreamKey, SubscriberId};
+use serde::Deserialize;
+
+use crate::api::Shared;
+use crate::body::{Body, Fields};
+use crate::dialect::{self, BadBlock, Incomplete, Refused};
+use crate::dto::{Event, Stats, Subscriber};
+use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_subscriber, public_host};
+
+/// AMS's text says 3, its code wants 4.
+const MIN_SUBSCRIBER_ID: usize = 4;
+
+/// Display names and secrets are a few dozen bytes.
+const MAX_TEXT: usize = 1024;
+
+/// Over three thousand years. Beyond it the deadline in milliseconds no longer fits
+/// the numbers of JavaScript.
+const MAX_BLOCK_SECONDS: u64 = 100_000_000_000;
+
+/// Of one subscriber, in his statistics; all of them are in `connection-events`.
+const EVENTS_PER_SUBSCRIBER: usize = 200;
+
+type Answered = Result<HttpResponse, Refused>;
+
+/// Adds the routes.
+pub(crate) fn routes(cfg: &mut ServiceConfig) {
+    let subscribers = "/{id}/subscribers";
+    cfg.service(web::resource(subscribers).route(web::post().to(put)).route(web::delete().to(remove_all)))
+        .service(web::resource([subscribers, "/list/{offset}/{size}"].concat()).route(web::get().to(list)))
+        .service(web::resource("/{id}/subscriber-stats/list/{offset}/{size}").route(web::get().to(stats)))
+        .service(web::resource("/{id}/connection-events/{offset}/{size}").route(web::get().to(events)))
+        .service(web::resource([subscribers, "/{sid}"].concat()).route(web::delete().to(remove)))
+        .service(web::resource([subscribers, "/{sid}/totp"].concat()).route(web::get().to(totp)))
+        .service(
+            web::resource([subscribers, "/{sid}/block/{seconds}/{type}"].concat())
+                .route(web::put().to(block)),
+        );
+}
+
+async fn put(shared: Data<Shared>, path: Path<OfStream>, body: Body) -> Answered {
+    let wanted = match body.0 {
+        Some(fields) => wanted(&path, &fields)?,
+        None => Err(Incomplete::Missing),
+    };
+    let answer = match wanted {
+        Ok(put) => dialect::subscriber_put(shared.ask(&shared.links.put_subscriber, put).await?),
+        Err(why) => dialect::subscriber_incomplete(why),
+    };
+    Ok(dialect::ok(&answer))
+}
+
+/// What the body asks for. Fields of blocks and connections are not read, so nobody
+/// lifts a block by adding a subscriber again (C§16.17).
+fn wanted(path: &OfStream, fields: &Fields) -> Result<Result<PutSubscriber, Incomplete>, Refused> {
+    let id = fields.text("subscriberId")?.unwrap_or_default();
+    let secret = fields.short_text("b32Secret", MAX_TEXT)?.filter(|s| !s.trim().is_empty());
+    let name = fields.short_text("subscriberName", MAX_TEXT)?;
+    let kind = fields.text("type")?;
+    let limit = fields.int("concurrentConnectionsLimit")?.unwrap_or(1);
+    let period = fields.long("totpExpiryPeriodSeconds")?;
+    Ok(names_to_put(path, &id).map(|(stream, subscriber)| PutSubscriber {
+        stream,
+        subscriber,
+        name,
+        secret: secret.map(Secret::new),
+        kind: kind.as_deref().and_then(action),
+        limit,
+        period,
+    }))
+}
+
+fn names_to_put(path: &OfStream, id: &str) -> Result<(StreamKey, SubscriberId), Incomplete> {
+    if id.encode_utf16().count() < MIN_SUBSCRIBER_ID {
+        return Err(Incomplete::Missing);
+    }
+    names(&path.app, &path.id, id).map_err(|bad| match bad {
+        BadName::Blank => Incomplete::Missing,
+        bad => Incomplete::Name(bad),
+    })
+}
+
+fn action(text: &str) -> Option<Action> {
+    match text {
+        "publish" => Some(Action::Publish),
+        "play" => Some(Action::Play),
+        _ => None,
+    }
+}
+
+async fn remove_all(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
+    let answer = match path.key() {
+        Ok(stream) => remove_from(&shared, stream, None).await?,
+        Err(InvalidId::Empty) => dialect::no_such_name(BadName::Blank),
+        Err(_) => dialect::no_such_name(BadName::Stream),
+    };
+    Ok(dialect::ok(&answer))
+}
+
+async fn remove(shared: Data<Shared>, path: Path<OfSubscriber>) -> Answered {
+    let answer = match path.names() {
+        Ok((stream, subscriber)) => remove_from(&shared, stream, Some(subscriber)).await?,
+        Err(bad) => dialect::no_such_name(bad),
+    };
+    Ok(dialect::ok(&answer))
+}
+
+async fn remove_from(
+    shared: &Shared,
+    stream: StreamKey,
+    subscriber: Option<SubscriberId>,
+) -> Result<crate::dto::Answer, Refused> {
+    let removed =
+        shared.ask(&shared.links.remove_subscriber, RemoveSubscriber { stream, subscriber }).await?;
+    Ok(dialect::subscribers_removed(removed))
+}
+
+async fn list(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>) -> Answered {
+    let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
+    let list = ListSubscribers { stream, offset: page.offset(), size: page.size() };
+    let found = shared.ask(&shared.links.list_subscribers, list).await?;
+    Ok(dialect::ok(&found.into_iter().map(Subscriber::from).collect::<Vec<_>>()))
+}
+
+/// The stream of a list; `None` has an empty one.
+fn listed(path: &OfStream) -> Result<Option<StreamKey>, Refused> {
+    match path.key() {
+        Ok(stream) => Ok(Some(stream)),
+        Err(InvalidId::Empty) => Ok(None),
+        Err(_) => Err(Refused::Name(BadName::Stream)),
+    }
+}
+
+async fn stats(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req: HttpRequest) -> Answered {
+    let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
+    let list = ListSubscribers { stream: stream.clone(), offset: page.offset(), size: page.size() };
+    let node = public_host(&req, &shared.options);
+    let mut stats = Vec::new();
+    for subscriber in shared.ask(&shared.links.list_subscribers, list).await? {
+        let events = ListEvents {
+            stream: stream.clone(),
+            subscriber: Some(subscriber.id.clone()),
+            offset: 0,
+            size: EVENTS_PER_SUBSCRIBER,
+        };
+        let events = shown(shared.ask(&shared.links.list_events, events).await?, &node);
+        stats.push(Stats::new(subscriber.id, stream.id.clone(), events));
+    }
+    Ok(dialect::ok(&stats))
+}
+
+fn shown(events: Vec<ConnectionEvent>, node: &str) -> Vec<Event> {
+    events.into_iter().map(|event| Event::new(event, node)).collect()
+}
+
+async fn events(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req: HttpRequest) -> Answered {
+    let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
+    let query = Query::of(&req);
+    let subscriber = match query.get("subscriberId").filter(|sid| !sid.trim().is_empty()) {
+        Some(sid) => Some(parse_subscriber(sid).map_err(|_| Refused::Name(BadName::Subscriber))?),
+        None => None,
+    };
+    let list = ListEvents { stream, subscriber, offset: page.offset(), size: page.size() };
+    let events = shared.ask(&shared.links.list_events, list).await?;
+    Ok(dialect::ok(&shown(events, &public_host(&req, &shared.options))))
+}
+
+async fn totp(shared: Data<Shared>, path: Path<OfSubscriber>, req: HttpRequest) -> Answered {
+    let answer = match path.names() {
+        Ok((stream, subscriber)) => {
+            let kind = code_kind(Query::of(&req).get("type"));
+            dialect::code(
+                shared.ask(&shared.links.issue_code, IssueCode { stream, subscriber, kind }).await?,
+            )?
+        }
+        Err(bad) => dialect::no_such_name(bad).with(""),
+    };
+    Ok(dialect::ok(&answer))
+}
+
+/// The seed's curls lack a space, so their `type` reads `publish-H` (C§16.5).
+fn code_kind(text: Option<&str>) -> CodeKind {
+    let text = text.unwrap_or_default();
+    let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(text.len());
+    match action(&text[..end]) {
+        Some(action) => CodeKind::For(action),
+        None if text.is_empty() => CodeKind::Unsaid,
+        None => CodeKind::Unknown,
+    }
+}
+
+/// What the path of a block says. Not a number: no such path.
+#[derive(Deserialize)]
+struct OfBlock {
+    app: AppName,
+    id: String,
+    sid: String,
+    seconds: String,
+    r#type: String,
+}
+
+async fn block(shared: Data<Shared>, path: Path<OfBlock>) -> Answered {
+    let seconds = seconds(&path.seconds)?;
+    let (stream, subscriber) = match names(&path.app, &path.id, &path.sid) {
+        Ok(names) => names,
+        Err(bad) => return Ok(dialect::ok(&dialect::no_such_name(bad))),
+    };
+    let answer = match (actions(&path.r#type), seconds) {
+        (None, _) => dialect::bad_block(BadBlock::Kind),
+        (_, None) => dialect::bad_block(BadBlock::Seconds),
+        (Some(actions), Some(0)) => {
+            let unblock = Unblock { stream, subscriber, actions };
+            dialect::unblocked(shared.ask(&shared.links.unblock, unblock).await?)
+        }
+        (Some(actions), Some(seconds)) => {
+            let duration = Duration::from_secs(seconds);
+            let block = Block { stream, subscriber, actions, duration };
+            dialect::blocked(shared.ask(&shared.links.block, block).await?)
+        }
+    };
+    Ok(dialect::ok(&answer))
+}
+
+fn actions(text: &str) -> Option<Actions> {
+    match text {
+        "publish_play" => Some(Actions::Both),
+        one => action(one).map(Actions::Only),
+    }
+}
+
+/// A duration in seconds; `None` if it is a number but no duration (C§16.14).
+fn seconds(text: &str) -> Result<Option<u64>, Refused> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Refused::NotFound);
+    }
+    let positive = !text.starts_with('-') || digits.bytes().all(|b| b == b'0');
+    Ok(digits.parse().ok().filter(|&seconds| positive && seconds <= MAX_BLOCK_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_read_up_to_the_first_foreign_character() {
+        assert_eq!(code_kind(None), CodeKind::Unsaid);
+        assert_eq!(code_kind(Some("")), CodeKind::Unsaid);
+        assert_eq!(code_kind(Some("publish-H")), CodeKind::For(Action::Publish));
+        assert_eq!(code_kind(Some("play-H 'accept")), CodeKind::For(Action::Play));
+        for unknown in ["Publish", "publish_play", "foo", "-", "ä"] {
+            assert_eq!(code_kind(Some(unknown)), CodeKind::Unknown, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_a_number_or_no_path() {
+        assert_eq!(seconds("120"), Ok(Some(120)));
+        assert_eq!(seconds("0"), Ok(Some(0)));
+        assert_eq!(seconds("-0"), Ok(Some(0)));
+        assert_eq!(seconds("4294967296"), Ok(Some(1 << 32)));
+        for absurd in ["-1", "-99999999999999999999999", "100000000001", "99999999999999999999999"] {
+            assert_eq!(seconds(absurd), Ok(None), "{absurd}");
+        }
+        for foreign in ["", "-", "abc", "1.5", "1e3", "1s", "٣", " 1"] {
+            assert_eq!(seconds(foreign), Err(Refused::NotFound), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The whole HTTP interface over scripted owners: routes, statuses and whole bodies.
+
+mod subscribers;
+mod world;

@@ -1,0 +1,245 @@
+//! Owners that say what a test tells them to, and remember what they were asked.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web::body::to_bytes;
+use actix_web::dev::Service;
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::{TestRequest, init_service};
+use actix_web::{App, HttpResponse};
+use contract::accounts::*;
+use contract::auth::*;
+use contract::registry::*;
+use contract::settings::*;
+use contract::*;
+use serde_json::Value;
+use sluice_rest::{Api, Links, Options};
+
+pub(crate) const NOW: WallMs = WallMs(1_700_000_000_000);
+
+/// What the owners answer, and what they were asked, as `Debug` shows it.
+pub(crate) struct Script {
+    pub(crate) asked: Vec<String>,
+    pub(crate) block: Result<Blocked, NotStored>,
+    pub(crate) unblock: Result<(), NotStored>,
+    pub(crate) put_subscriber: Result<(), PutSubscriberError>,
+    pub(crate) remove_subscriber: Result<usize, NotStored>,
+    pub(crate) issue_code: Result<TotpCode, IssueCodeError>,
+    pub(crate) list_subscribers: Vec<SubscriberView>,
+    pub(crate) list_events: Vec<ConnectionEvent>,
+    pub(crate) get_stream: Option<StreamView>,
+    pub(crate) list_streams: StreamPage,
+    pub(crate) create_stream: Result<StreamView, CreateStreamError>,
+    pub(crate) update_stream: Result<bool, NotStored>,
+    pub(crate) remove_stream: Result<Removed, NotStored>,
+    pub(crate) stop_stream: bool,
+    pub(crate) get_settings: Option<SettingsDocument>,
+    pub(crate) patch_settings: Result<u64, PatchError>,
+    pub(crate) needs_first_account: bool,
+    pub(crate) create_first_account: Result<(), FirstAccountError>,
+    pub(crate) login: Result<Account, LoginError>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            asked: Vec::new(),
+            block: Ok(Blocked { until: NOW, stopped: 1 }),
+            unblock: Ok(()),
+            put_subscriber: Ok(()),
+            remove_subscriber: Ok(1),
+            issue_code: TotpCode::parse("001891").ok_or(IssueCodeError::NoSecret),
+            list_subscribers: Vec::new(),
+            list_events: Vec::new(),
+            get_stream: None,
+            list_streams: StreamPage { streams: Vec::new(), matching: 7, live: 3 },
+            create_stream: Ok(idle("made")),
+            update_stream: Ok(true),
+            remove_stream: Ok(Removed::Record),
+            stop_stream: false,
+            get_settings: None,
+            patch_settings: Ok(8),
+            needs_first_account: true,
+            create_first_account: Ok(()),
+            login: Ok(Account { email: "a@example.org".to_owned(), role: Role::Admin }),
+        }
+    }
+}
+
+/// A stream that is registered and not live.
+pub(crate) fn idle(id: &str) -> StreamView {
+    StreamView {
+        record: StreamRecord::new(key(id), NOW),
+        registered: true,
+        live: None,
+        players: PlayerCounts::default(),
+    }
+}
+
+pub(crate) fn key(id: &str) -> StreamKey {
+    StreamKey { app: AppName::parse("LiveApp").unwrap(), id: StreamId::parse(id).unwrap() }
+}
+
+struct Owners(Arc<Mutex<Script>>);
+
+impl Actor for Owners {
+    type Context = Context<Self>;
+}
+
+macro_rules! answers {
+    ($($message:ident: $field:ident),* $(,)?) => {
+        $(impl Handler<$message> for Owners {
+            type Result = MessageResult<$message>;
+            fn handle(&mut self, message: $message, _: &mut Context<Self>) -> Self::Result {
+                let mut script = self.0.lock().unwrap();
+                script.asked.push(format!("{message:?}"));
+                MessageResult(script.$field.clone())
+            }
+        })*
+
+        fn links(owners: &Addr<Owners>) -> Links {
+            Links { $($field: owners.clone().recipient()),* }
+        }
+    };
+}
+
+answers! {
+    Block: block,
+    Unblock: unblock,
+    PutSubscriber: put_subscriber,
+    RemoveSubscriber: remove_subscriber,
+    IssueCode: issue_code,
+    ListSubscribers: list_subscribers,
+    ListEvents: list_events,
+    GetStream: get_stream,
+    ListStreams: list_streams,
+    CreateStream: create_stream,
+    UpdateStream: update_stream,
+    RemoveStream: remove_stream,
+    StopStream: stop_stream,
+    GetSettings: get_settings,
+    PatchSettings: patch_settings,
+    NeedsFirstAccount: needs_first_account,
+    CreateFirstAccount: create_first_account,
+    Login: login,
+}
+
+/// A control API in front of scripted owners.
+pub(crate) struct World {
+    pub(crate) api: Api,
+    pub(crate) clock: ManualClock,
+    script: Arc<Mutex<Script>>,
+    owners: Addr<Owners>,
+}
+
+/// What came back.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {:?}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(AppSettings::default(), Options::default())
+    }
+
+    pub(crate) fn with(settings: AppSettings, options: Options) -> Self {
+        let script = Arc::new(Mutex::new(Script::default()));
+        let owners = Owners(script.clone()).start();
+        let app = AppName::parse("LiveApp").unwrap();
+        let clock = ManualClock::new(NOW.after(Duration::from_secs(10)));
+        let view = SettingsView::fixed(app, settings);
+        let api = Api::new(links(&owners), view, clock.clock(), options);
+        Self { api, clock, script, owners }
+    }
+
+    /// Change the script through this.
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    /// What the owners were asked since the last call.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.script().asked)
+    }
+
+    /// Makes the owners go away.
+    pub(crate) async fn lose_owners(&self) {
+        self.owners.send(Die).await.unwrap();
+        while self.owners.connected() {
+            actix_web::rt::task::yield_now().await;
+        }
+    }
+
+    /// Calls as somebody at the machine, unless the request says otherwise.
+    pub(crate) async fn call(&self, req: TestRequest) -> Reply {
+        let app = init_service(App::new().configure(|cfg| self.api.routes(cfg))).await;
+        let response = match app.call(req.to_request()).await {
+            Ok(response) => response.into_parts().1.map_into_boxed_body(),
+            Err(error) => HttpResponse::from_error(error),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = to_bytes(response.into_body()).await.unwrap_or_default();
+        Reply { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.call(local(TestRequest::get(), path)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str) -> Reply {
+        self.call(local(TestRequest::put(), path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.call(local(TestRequest::delete(), path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, json: &str) -> Reply {
+        self.call(with_json(local(TestRequest::post(), path), json)).await
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Die;
+
+impl Handler<Die> for Owners {
+    type Result = ();
+    fn handle(&mut self, Die: Die, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+/// A request from this machine.
+pub(crate) fn local(req: TestRequest, path: &str) -> TestRequest {
+    req.uri(path).peer_addr("127.0.0.1:40000".parse().unwrap()).append_header(("host", "127.0.0.1:5080"))
+}
+
+pub(crate) fn with_json(req: TestRequest, json: &str) -> TestRequest {
+    req.append_header(("content-type", "application/json")).set_payload(json.to_owned())
+}
+
+/// A `Result` as AMS writes it.
+pub(crate) fn result(success: bool, message: Option<&str>, data_id: Option<&str>) -> Value {
+    serde_json::json!({"success": success, "message": message, "dataId": data_id, "errorId": 0})
+}
+
+/// The same without `dataId`, refused.
+pub(crate) fn no(message: &str) -> Value {
+    result(false, Some(message), None)
+}
