@@ -1,0 +1,3 @@
+//! Everything that needs the whole server and real clients.
+
+mod drivers;
