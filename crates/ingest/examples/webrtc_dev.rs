@@ -2,6 +2,8 @@
 //! it. `webrtc_dev HTTP_PORT MEDIA_PORT [WEB_ROOT]`;
 //! RTMP listens on the TCP port of that number.
 
+#![allow(clippy::expect_used, unreachable_pub, reason = "a tool for developers")]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -9,7 +11,7 @@ use actix::Addr;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId};
 use session::Protocol;
-use sluice_ingest::webrtc::{Config, Service, Webrtc};
+use sluice_ingest::webrtc::{Config, Webrtc};
 use std::sync::Arc;
 use support::{Plane, SetAll};
 
@@ -52,17 +54,13 @@ async fn main() -> std::io::Result<()> {
     };
     let root = args.get(3).cloned().unwrap_or_else(|| "/work/node".to_owned());
     let (plane, admission) = Plane::start_here(AppSettings::default());
-    let config = Config {
-        listen: ([0, 0, 0, 0], udp).into(),
-        announced: vec![],
-        transcodes: 4,
-        proxies: Default::default(),
-    };
+    let config =
+        Config { listen: ([0, 0, 0, 0], udp).into(), announced: vec![], proxies: Default::default() };
     let webrtc = Webrtc::start(config, admission.clone(), Clock::system()).expect("a free port");
     let rtmp =
         sluice_ingest::rtmp::Rtmp::bind(rtmp, admission.clone(), Clock::system()).expect("a free port");
     actix_web::rt::spawn(Arc::new(rtmp).serve(Default::default()));
-    let service = Arc::new(Service(webrtc));
+    let service = webrtc;
     HttpServer::new(move || {
         let service = service.clone();
         App::new()

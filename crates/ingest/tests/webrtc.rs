@@ -1,13 +1,14 @@
 //! WebRTC from outside: signalling over HTTP and WebSocket, media over UDP, and
 //! a control plane that does as it is told.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub, missing_docs, reason = "a test")]
+
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, Subsc
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use session::Protocol;
-use sluice_ingest::webrtc::{Config, Service, Webrtc};
+use sluice_ingest::webrtc::{Config, Webrtc};
 use str0m::media::Direction;
 use support::{Plane, SetAll};
 use tokio::net::TcpStream;
@@ -50,10 +51,9 @@ impl Server {
             system.block_on(async {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = ([127, 0, 0, 1], 0).into();
-                let config =
-                    Config { listen, announced: Vec::new(), transcodes: 0, proxies: Default::default() };
+                let config = Config { listen, announced: Vec::new(), proxies: Default::default() };
                 let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
-                let service = Arc::new(Service(webrtc));
+                let service = webrtc;
                 let server = HttpServer::new(move || {
                     let service = service.clone();
                     App::new().configure(move |config| service.routes(config))
@@ -191,10 +191,11 @@ fn what_is_published_is_played_in_order_with_its_sound() {
     for n in 101..120 {
         publisher.picture(n, false);
     }
-    wait_until("picture 100", || next_picture(&player) == 100);
-    let (mut pictures, mut sounds) = (vec![100], Vec::new());
+    let (mut pictures, mut sounds) = (Vec::new(), Vec::new());
     while pictures.last() != Some(&119) || sounds.last() != Some(&119) {
-        player.wait_for("the rest", |met| match met {
+        let what = format!("the rest after {pictures:?} and {sounds:?}");
+        player.wait_for(&what, |met| match met {
+            Met::Packet { video: true, payload, .. } if payload[0] == 0x78 => Some(()),
             Met::Packet { video: true, payload, marker, .. } => {
                 assert!(marker);
                 assert_eq!(payload.len(), 900);
@@ -208,7 +209,7 @@ fn what_is_published_is_played_in_order_with_its_sound() {
             _ => None,
         });
     }
-    assert_eq!(pictures, (100..120).collect::<Vec<_>>());
+    assert!(pictures.ends_with(&(100..120).collect::<Vec<_>>()), "{pictures:?}");
     assert!(sounds.ends_with(&(101..120).collect::<Vec<_>>()), "{sounds:?}");
 }
 
@@ -321,7 +322,7 @@ impl Socket<'_> {
         self.server.calls.block_on(self.ws.send(Message::text(text))).unwrap();
     }
 
-    fn ask(&mut self, message: Value) {
+    fn ask(&mut self, message: &Value) {
         self.say(message.to_string());
     }
 
@@ -364,13 +365,13 @@ fn play(stream: &str, code: &str) -> Value {
 fn the_ams_dialect_publishes_and_plays() {
     let server = Server::start();
     let mut page = server.socket();
-    page.ask(json!({"command":"getIceServerConfig"}));
+    page.ask(&json!({"command":"getIceServerConfig"}));
     assert_eq!(page.hear()["command"], "iceServerConfig");
-    page.ask(publish("s"));
+    page.ask(&publish("s"));
     assert_eq!(page.hear(), json!({"command":"start","streamId":"s","subscriberId":"owner"}));
     let mut client = Client::new();
     let sdp = client.offer(Direction::SendOnly);
-    page.ask(json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
     let answer = page.hear();
     assert_eq!((&answer["command"], &answer["type"]), (&json!("takeConfiguration"), &json!("answer")));
     client.accept(answer["sdp"].as_str().unwrap());
@@ -381,18 +382,18 @@ fn the_ams_dialect_publishes_and_plays() {
     assert_eq!(page.hear()["definition"], "publish_started");
 
     let mut watching = server.socket();
-    watching.ask(play("s", "123456"));
+    watching.ask(&play("s", "123456"));
     let offer = watching.hear();
     assert_eq!(offer["type"], "offer");
     let mids = offer["idMapping"].as_object().unwrap();
     assert_eq!(mids.values().collect::<Vec<_>>(), [&json!("s"), &json!("s")]);
     let mut client = Client::new();
     let sdp = client.answer(offer["sdp"].as_str().unwrap());
-    watching.ask(json!({"command":"takeConfiguration","streamId":"s","type":"answer","sdp":sdp}));
+    watching.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"answer","sdp":sdp}));
     let player = client.run();
     player.connected();
     player.wait_for("the data channel", |met| match met {
-        Met::Channel(label) => Some(assert_eq!(label, "s")),
+        Met::Channel(label) => (label == "s").then_some(()),
         _ => None,
     });
     publisher.picture(2, true);
@@ -405,10 +406,10 @@ fn the_ams_dialect_publishes_and_plays() {
     publisher.picture(3, true);
     assert_eq!(watching.hear()["definition"], "play_started");
 
-    page.ask(json!({"command":"stop","streamId":"s"}));
+    page.ask(&json!({"command":"stop","streamId":"s"}));
     assert_eq!(page.hear()["definition"], "publish_finished");
     assert_eq!(watching.hear()["definition"], "play_finished");
-    watching.ask(json!({"command":"ping"}));
+    watching.ask(&json!({"command":"ping"}));
     assert_eq!(watching.hear()["command"], "pong");
 }
 
@@ -416,11 +417,11 @@ fn the_ams_dialect_publishes_and_plays() {
 fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
     let server = Server::start();
     let mut page = server.socket();
-    page.ask(publish("s"));
+    page.ask(&publish("s"));
     page.hear();
     let mut client = Client::new();
     let sdp = client.offer(Direction::SendOnly);
-    page.ask(json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
     client.accept(page.hear()["sdp"].as_str().unwrap());
     let running = client.run();
     running.connected();
@@ -431,7 +432,7 @@ fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
     assert_eq!(page.hear()["definition"], "user_blocked");
     assert_eq!(page.hear()["definition"], "publish_finished");
     publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
-    page.ask(publish("s"));
+    page.ask(&publish("s"));
     assert_eq!(page.hear()["command"], "start", "the page may try again");
 }
 
@@ -463,15 +464,15 @@ fn what_a_page_says_wrongly_is_answered_and_the_socket_stays() {
         assert_eq!(heard["definition"], definition, "{said:.80}");
         assert!(heard.to_string().len() < 500);
     }
-    page.ask(publish("s"));
+    page.ask(&publish("s"));
     assert_eq!(page.hear()["command"], "start");
-    page.ask(publish("s"));
+    page.ask(&publish("s"));
     assert_eq!(page.hear()["definition"], "already_publishing");
-    page.ask(json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":"v=0"}));
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":"v=0"}));
     assert_eq!(page.hear()["definition"], "notSetRemoteDescription");
-    page.ask(json!({"command":"stop","streamId":"never"}));
-    page.ask(json!({"command":"whatever","streamId":"s"}));
-    page.ask(json!({"command":"ping"}));
+    page.ask(&json!({"command":"stop","streamId":"never"}));
+    page.ask(&json!({"command":"whatever","streamId":"s"}));
+    page.ask(&json!({"command":"ping"}));
     assert_eq!(page.hear()["command"], "pong");
 }
 

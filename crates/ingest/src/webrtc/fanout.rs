@@ -249,7 +249,7 @@ impl View {
             let ahead = i128::from(micros) - i128::from(clock.micros);
             ahead - now.saturating_duration_since(clock.wall).as_micros() as i128
         });
-        if expected.is_none_or(|early| early > 0 || early < -1_000_000) {
+        if expected.is_none_or(|early| !(-1_000_000..=0).contains(&early)) {
             self.clock = Some(Clock { wall: now, micros });
         }
     }

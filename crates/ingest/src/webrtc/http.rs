@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::command::Busy;
 use super::resources::ResourceId;
 use super::sdp::SdpError;
-use super::{Webrtc, signalling, whep, whip};
+use super::{Core, signalling, whep, whip};
 
 /// More than any description that we read, so that one that is too large gets our
 /// answer.
@@ -28,7 +28,7 @@ const SDP: &str = "application/sdp";
 
 /// Adds the routes. Each stands for itself: a scope would swallow what other
 /// protocols serve below `/{app}`.
-pub(super) fn routes(config: &mut web::ServiceConfig, webrtc: &Arc<Webrtc>) {
+pub(super) fn routes(config: &mut web::ServiceConfig, webrtc: &Arc<Core>) {
     let shared = || web::Data::from(webrtc.clone());
     let upgrade = web::resource("/{app}/websocket").app_data(shared()).route(web::get().to(websocket));
     config.service(upgrade);
@@ -135,7 +135,7 @@ const fn status(refused: Refused) -> StatusCode {
 }
 
 /// Reads a POST, everything but its right to be served.
-pub(super) fn read(webrtc: &Webrtc, request: &HttpRequest, body: &[u8]) -> Result<Posted, Refusal> {
+pub(super) fn read(webrtc: &Core, request: &HttpRequest, body: &[u8]) -> Result<Posted, Refusal> {
     let (app, stream) = (segment(request, "app"), segment(request, "stream"));
     let app = AppName::parse(app).map_err(|_| Refusal::NotFound)?;
     let settings = webrtc.admission().settings(&app).filter(|s| s.webrtc.enabled);
@@ -184,7 +184,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Where a request comes from, in canonical form.
-fn peer(webrtc: &Webrtc, request: &HttpRequest) -> IpAddr {
+fn peer(webrtc: &Core, request: &HttpRequest) -> IpAddr {
     let Some(address) = request.peer_addr() else { return UNKNOWN_PEER };
     let forwarded = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or_default());
     webrtc.proxies().origin(address.ip(), forwarded)
@@ -257,7 +257,7 @@ async fn wrong_method() -> HttpResponse {
     response
 }
 
-async fn delete(webrtc: web::Data<Webrtc>, request: HttpRequest) -> HttpResponse {
+async fn delete(webrtc: web::Data<Core>, request: HttpRequest) -> HttpResponse {
     let found = webrtc.resources().remove(segment(&request, "resource"), request.path());
     let (status, success) = if found { (StatusCode::OK, true) } else { (StatusCode::NOT_FOUND, false) };
     let mut response = HttpResponse::build(status);
@@ -268,7 +268,7 @@ async fn delete(webrtc: web::Data<Webrtc>, request: HttpRequest) -> HttpResponse
 }
 
 async fn websocket(
-    webrtc: web::Data<Webrtc>,
+    webrtc: web::Data<Core>,
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, actix_web::Error> {

@@ -119,7 +119,7 @@ impl Ingress {
     pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(next) = self.audio.pop(now) {
             if let Ordered::Packet(rtp) = next {
-                self.sound(rtp, now);
+                self.sound(&rtp, now);
             }
         }
         while let Some(next) = self.video.pop(now) {
@@ -185,7 +185,7 @@ impl Ingress {
             || (audio && (!self.announced.video || waited(WAIT_VIDEO)))
     }
 
-    fn sound(&mut self, rtp: Rtp, now: Instant) {
+    fn sound(&mut self, rtp: &Rtp, now: Instant) {
         let Some(payload) = opus::depacketise(&rtp.payload) else { return };
         if self.tracks.audio.is_none() {
             self.tracks.audio = Some(AudioTrack {

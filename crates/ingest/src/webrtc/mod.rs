@@ -30,7 +30,7 @@ mod whip;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::web::ServiceConfig;
 use contract::{Clock, TrustedProxies};
@@ -51,18 +51,19 @@ pub struct Config {
     /// Addresses that offers and answers announce. Empty: those of this machine.
     /// Behind address translation this must be the public address.
     pub announced: Vec<IpAddr>,
-    /// Streams with B-frames that are transcoded at a time, so that browsers can
-    /// play them; a third of a core each. Further ones show key frames only.
-    pub transcodes: usize,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
 
-/// WebRTC, running.
-pub struct Webrtc {
+/// A stream of 1280x720 with B-frames takes a fifth of a core; further ones show
+/// key frames only.
+const TRANSCODES_PER_CORE: usize = 3;
+/// How soon it is noticed that the media thread has ended.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What signalling, WHIP and WHEP share.
+pub(crate) struct Core {
     shard: ShardHandle,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    local: SocketAddr,
     admission: Admission,
     proxies: TrustedProxies,
     resources: Resources,
@@ -70,35 +71,7 @@ pub struct Webrtc {
     stop: CancellationToken,
 }
 
-impl Webrtc {
-    /// Binds the port and starts the media thread.
-    pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let address = config.listen;
-        let started = shard::spawn(ShardConfig {
-            listen: config.listen,
-            announced: config.announced,
-            slots: Slots::new(config.transcodes),
-            clock: clock.clone(),
-        });
-        let (shard, local, thread) = started.map_err(|source| ServeError::Bind { address, source })?;
-        tracing::info!(%local, "webrtc listens");
-        Ok(Arc::new(Self {
-            shard,
-            thread: Mutex::new(Some(thread)),
-            local,
-            admission,
-            proxies: config.proxies,
-            resources: Resources::default(),
-            clock,
-            stop: CancellationToken::new(),
-        }))
-    }
-
-    /// Where it listens.
-    pub const fn local(&self) -> SocketAddr {
-        self.local
-    }
-
+impl Core {
     const fn shard(&self) -> &ShardHandle {
         &self.shard
     }
@@ -122,34 +95,66 @@ impl Webrtc {
     fn now(&self) -> Instant {
         self.clock.now().mono
     }
+}
 
-    /// Says goodbye to everybody and ends the media thread.
-    fn shut(&self) {
-        self.stop.cancel();
-        self.resources.clear();
-        self.shard.stop();
+/// WebRTC, running.
+pub struct Webrtc {
+    core: Arc<Core>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    local: SocketAddr,
+}
+
+impl Webrtc {
+    /// Binds the port and starts the media thread.
+    pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
+        let Config { listen, announced, proxies } = config;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let slots = Slots::new(cores * TRANSCODES_PER_CORE);
+        let started = shard::spawn(ShardConfig { listen, announced, slots, clock: clock.clone() });
+        let (shard, local, thread) =
+            started.map_err(|source| ServeError::Bind { address: listen, source })?;
+        let (resources, stop) = (Resources::default(), CancellationToken::new());
+        let core = Arc::new(Core { shard, admission, proxies, resources, clock, stop });
+        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local }))
+    }
+
+    /// Where it listens.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for the media thread, which was told to stop.
+    fn join(&self) -> Result<(), ServeError> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the webrtc media thread ended by a panic");
-        }
+        let ended = thread.map_or(Ok(()), JoinHandle::join);
+        ended.map_err(|_| ServeError::Stopped("the WebRTC media thread"))
+    }
+
+    fn is_running(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }
 
-/// The protocol as the server holds it: `routes` needs a shared self.
-#[derive(Clone)]
-pub struct Service(pub Arc<Webrtc>);
-
-impl Protocol for Service {
+impl Protocol for Webrtc {
     fn routes(&self, config: &mut ServiceConfig) {
-        http::routes(config, &self.0);
+        http::routes(config, &self.core);
     }
 
     fn serve(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, Result<(), ServeError>> {
         Box::pin(async move {
-            stop.cancelled().await;
-            let webrtc = self.0.clone();
-            let shut = tokio::task::spawn_blocking(move || webrtc.shut()).await;
-            shut.map_err(|_| ServeError::Stopped("webrtc"))
+            let mut look = tokio::time::interval(LOOK);
+            while stop.run_until_cancelled(look.tick()).await.is_some() {
+                if !self.is_running() {
+                    return Err(ServeError::Stopped("the WebRTC media thread"));
+                }
+            }
+            // Sockets say goodbye and let their peers go; the thread ends last.
+            self.core.stop.cancel();
+            self.core.resources.clear();
+            self.core.shard.stop();
+            let joined = tokio::task::spawn_blocking(move || self.join()).await;
+            joined.map_err(|_| ServeError::Stopped("the WebRTC media thread"))?
         })
     }
 }

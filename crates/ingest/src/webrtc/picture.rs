@@ -72,13 +72,14 @@ impl Pictures {
         let begins = h264::begins(&payload);
         begins.iter().for_each(|nal| self.remember(nal.kind, nal.bytes));
         let idr = begins.iter().any(|nal| nal.kind == NAL_IDR);
-        let mut starts = self.has_sets && begins.iter().any(|nal| nal.kind == NAL_SPS) && !self.started;
-        if idr && !self.started && !starts {
-            if let Some(sets) = self.sets_again(timestamp) {
-                seen.packets.push(sets);
-                starts = false;
-                self.begin_group();
-            }
+        let starts = self.has_sets && begins.iter().any(|nal| nal.kind == NAL_SPS) && !self.started;
+        if idr
+            && !self.started
+            && !starts
+            && let Some(sets) = self.sets_again(timestamp)
+        {
+            seen.packets.push(sets);
+            self.begin_group();
         }
         if starts {
             self.begin_group();

@@ -8,18 +8,18 @@ use contract::registry::PlayRefused;
 use contract::{Action, Protocol};
 use session::Request;
 
-use super::Webrtc;
+use super::Core;
 use super::command::{Busy, Source};
 use super::http::{self, Refusal};
 use super::peer::Shares;
 use super::resources::{Resource, ResourceId};
 use super::sdp;
 
-pub(super) async fn post(webrtc: web::Data<Webrtc>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+pub(super) async fn post(webrtc: web::Data<Core>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     http::respond(play(&webrtc.into_inner(), &request, &body).await)
 }
 
-async fn play(webrtc: &Arc<Webrtc>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
+async fn play(webrtc: &Arc<Core>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
     let posted = http::read(webrtc, request, body)?;
     let asks = Request {
         action: Action::Play,

@@ -11,7 +11,7 @@ use session::{Pass, Request, What};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Webrtc;
+use super::Core;
 use super::command::{Busy, GoneLive, PeerHandle, ShardPlane};
 use super::http::{self, Posted, Refusal};
 use super::peer::{PeerEvent, Shares};
@@ -21,11 +21,11 @@ use super::sdp;
 /// A publisher has a few events in its life.
 const MAX_EVENTS: usize = 16;
 
-pub(super) async fn post(webrtc: web::Data<Webrtc>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+pub(super) async fn post(webrtc: web::Data<Core>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     http::respond(publish(webrtc.into_inner(), &request, &body).await)
 }
 
-async fn publish(webrtc: Arc<Webrtc>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
+async fn publish(webrtc: Arc<Core>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
     let posted = http::read(&webrtc, request, body)?;
     let pass = webrtc.admission().ask(asks(&posted)).await?;
     // Whether it goes live is decided when its media comes; a stream that is

@@ -20,8 +20,8 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 pub enum Met {
     /// ICE and DTLS are through.
     Connected,
-    /// A packet of its own order: kind, payload, RTP time, marker.
-    Packet { video: bool, payload: Vec<u8>, time: u32, marker: bool },
+    /// A packet of its own order: kind, payload, marker.
+    Packet { video: bool, payload: Vec<u8>, marker: bool },
     /// Somebody wants a key frame.
     KeyframeAsked,
     /// A data channel with this name.
@@ -187,7 +187,6 @@ impl Client {
             Event::RtpPacket(packet) => Some(Met::Packet {
                 video: self.codec(packet.header.payload_type) == Some(Codec::H264),
                 payload: packet.payload.to_vec(),
-                time: packet.header.timestamp,
                 marker: packet.header.marker,
             }),
             _ => None,

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
-use crate::webrtc::Webrtc;
+use crate::webrtc::Core;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, ShardPlane, Source};
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
@@ -79,7 +79,7 @@ impl Role {
 
 /// A socket.
 pub(crate) struct Socket {
-    webrtc: Arc<Webrtc>,
+    webrtc: Arc<Core>,
     app: AppName,
     from: IpAddr,
     out: Session,
@@ -92,7 +92,7 @@ pub(crate) struct Socket {
 impl Socket {
     /// Speaks until the page leaves or the server stops.
     pub(crate) async fn run(
-        webrtc: Arc<Webrtc>,
+        webrtc: Arc<Core>,
         app: AppName,
         from: IpAddr,
         out: Session,
@@ -201,7 +201,7 @@ impl Socket {
         let tracks = player.live.borrow().as_ref().map(|live| live.frames.tracks()).ok_or(gone)?;
         let candidates = self.webrtc.shard().candidates();
         let made = sdp::offer(&tracks, stream.as_str(), candidates, self.webrtc.now()).ok_or(gone)?;
-        let mids: Vec<String> = made.mids.iter().map(|mid| mid.to_string()).collect();
+        let mids: Vec<String> = made.mids.iter().map(ToString::to_string).collect();
         let offer = dialect::description(Description::Offer, stream, &made.sdp, &mids, &subscriber);
         let shares = self.shares(player.link.standing.clone(), player.link.traffic.clone());
         let source = Source { stream: player.link.stream.clone(), live: player.live };
