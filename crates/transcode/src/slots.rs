@@ -11,8 +11,8 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Room for `count` streams. A stream of 1280x720 at 30 fps takes about a
-    /// fifth of a core, so the number of cores times three is a sensible most.
+    /// Room for `count` streams. A stream of 1280x720 at 30 fps takes a fifth
+    /// to a third of a core, so twice the number of cores is a sensible most.
     pub fn new(count: usize) -> Self {
         Self { free: Arc::new(AtomicUsize::new(count)) }
     }

@@ -77,6 +77,8 @@ pub struct Counts {
     pub dropped: u64,
     /// Frames that did not decode.
     pub corrupt: u64,
+    /// Pictures that the encoder skipped to keep its bit rate.
+    pub skipped: u64,
 }
 
 #[derive(Default)]
@@ -85,6 +87,20 @@ struct Control {
     keyframe: AtomicBool,
     dropped: AtomicU64,
     corrupt: AtomicU64,
+    skipped: AtomicU64,
+}
+
+impl Control {
+    fn store(&self, counts: Counts) {
+        self.dropped.store(counts.dropped, Ordering::Relaxed);
+        self.corrupt.store(counts.corrupt, Ordering::Relaxed);
+        self.skipped.store(counts.skipped, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> Counts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts { dropped: read(&self.dropped), corrupt: read(&self.corrupt), skipped: read(&self.skipped) }
+    }
 }
 
 /// The handle. Dropping it stops the thread after the frame it is at, without
@@ -118,8 +134,7 @@ impl Worker {
 
     /// What was lost so far.
     pub fn counts(&self) -> Counts {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Counts { dropped: read(&self.control.dropped), corrupt: read(&self.control.corrupt) }
+        self.control.counts()
     }
 }
 
@@ -151,9 +166,7 @@ fn run(mut output: impl FnMut(Output), mut reader: BusReader, mut stream: Stream
         let ended = matches!(event, Event::Ended(_));
         stream.on(event, reader.lag(), &mut outputs);
         outputs.drain(..).for_each(&mut output);
-        let Counts { dropped, corrupt } = stream.counts();
-        control.dropped.store(dropped, Ordering::Relaxed);
-        control.corrupt.store(corrupt, Ordering::Relaxed);
+        control.store(stream.counts());
         if ended {
             return;
         }

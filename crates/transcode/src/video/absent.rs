@@ -35,6 +35,11 @@ impl VideoTranscoder {
     }
 
     /// Never called.
+    pub fn skipped(&self) -> u64 {
+        match self.0 {}
+    }
+
+    /// Never called.
     pub fn unreadable(&self) -> bool {
         match self.0 {}
     }

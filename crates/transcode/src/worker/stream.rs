@@ -45,9 +45,8 @@ pub(super) struct Stream {
     keyframe_wanted: bool,
     last_keyframe: Option<MediaTime>,
     unreported: u64,
+    /// Those of transcoders that are gone included, of those at work not.
     counts: Counts,
-    /// Of transcoders that are gone.
-    corrupt_before: u64,
 }
 
 impl Stream {
@@ -65,12 +64,13 @@ impl Stream {
             last_keyframe: None,
             unreported: 0,
             counts: Counts::default(),
-            corrupt_before: 0,
         }
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts { corrupt: self.corrupt_before + self.corrupt_now(), ..self.counts }
+        let Counts { dropped, corrupt, skipped } = self.counts;
+        let corrupt = corrupt + self.video.corrupt() + self.audio.corrupt();
+        Counts { dropped, corrupt, skipped: skipped + self.video.skipped() }
     }
 
     pub(super) fn request_keyframe(&mut self) {
@@ -88,7 +88,7 @@ impl Stream {
     }
 
     fn on_tracks(&mut self, tracks: Arc<Tracks>, out: &mut Vec<Output>) {
-        self.corrupt_before += self.corrupt_now();
+        self.counts = self.counts();
         // The old transcoder's place must be free before the new one asks.
         self.video = Video::Absent;
         self.video = self.open_video(tracks.video.as_ref());
@@ -224,7 +224,8 @@ impl Stream {
     }
 
     fn give_up(&mut self, out: &mut Vec<Output>) {
-        self.corrupt_before += self.video.corrupt();
+        self.counts.corrupt += self.video.corrupt();
+        self.counts.skipped += self.video.skipped();
         self.video = Video::Keyframes(Treatment::KeyframesOnly(crate::VideoUnsupported::Tools));
         self.announce(out);
     }
@@ -261,10 +262,6 @@ impl Stream {
             out.push(Output::Dropped(std::mem::take(&mut self.unreported)));
         }
     }
-
-    fn corrupt_now(&self) -> u64 {
-        self.video.corrupt() + self.audio.corrupt()
-    }
 }
 
 impl Video {
@@ -279,6 +276,10 @@ impl Video {
 
     fn corrupt(&self) -> u64 {
         if let Self::Transcoded(transcoder, _) = self { transcoder.corrupt() } else { 0 }
+    }
+
+    fn skipped(&self) -> u64 {
+        if let Self::Transcoded(transcoder, _) = self { transcoder.skipped() } else { 0 }
     }
 }
 

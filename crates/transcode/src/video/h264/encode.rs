@@ -12,7 +12,7 @@ use super::avcc::{IDR, PPS, ParameterSets, SLICE, SPS, nal_type};
 use super::decode::Picture;
 use super::sps::Colour;
 
-/// The encoder failed, or left a picture out.
+/// The encoder failed, or skipped the picture to keep its bit rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotEncoded;
 
@@ -99,8 +99,9 @@ fn config(target: &Target) -> EncoderConfig {
         // Fixed by size alone, so that the parameter sets are known before the
         // frame rate is.
         .level(level(target.samples))
-        // Every picture comes out; time is saved before the encoder, not in it.
-        .skip_frames(false)
+        // Without leave to skip a picture after an expensive one, the rate is not
+        // kept (and the library says so on standard error, past our log).
+        .skip_frames(true)
         .num_threads(1);
     match target.colour {
         Some(colour) => config.vui(vui(colour)),

@@ -77,7 +77,7 @@ fn pictures_come_out_in_display_order_and_all_of_them() {
     let clip = clip();
     assert!(clip.frames.windows(2).any(|w| w[1].pts < w[0].pts), "the clip has B-frames");
     let (transcoder, out) = transcode(&clip);
-    assert_eq!(transcoder.corrupt(), 0);
+    assert_eq!((transcoder.corrupt(), transcoder.skipped()), (0, 0));
     let expected: BTreeSet<_> = clip.frames.iter().map(|frame| frame.pts).collect();
     assert_eq!(
         out.iter().map(|frame| frame.pts).collect::<Vec<_>>(),
@@ -280,4 +280,18 @@ fn colours_are_carried_over() {
     let track = transcoder(&clip).track().clone();
     let sps = Sps::parse(&ParameterSets::parse(&track.config).unwrap().sps[0]).unwrap();
     assert_eq!(sps.colour, Some(Colour { full_range: true, primaries: 5, transfer: 6, matrix: 6 }));
+}
+
+#[test]
+fn pictures_that_the_encoder_skips_are_counted() {
+    let clip = Clip::make(
+        "-f lavfi -i testsrc2=size=322x182:rate=25,noise=alls=60:allf=t -frames:v 60 -pix_fmt yuv420p \
+         -c:v libx264 -preset veryfast -bf 2 -g 60",
+    );
+    let settings = VideoSettings { bitrate: Some(50_000), ..VideoSettings::default() };
+    let mut transcoder = VideoTranscoder::new(track(&clip), settings).unwrap();
+    let mut out: Vec<_> = clip.frames.iter().flat_map(|f| transcoder.push(f, Effort::Full)).collect();
+    out.extend(transcoder.flush());
+    assert!(transcoder.skipped() > 0, "noise does not fit into 50 kbit/s");
+    assert_eq!(out.len() as u64 + transcoder.skipped(), 60);
 }
