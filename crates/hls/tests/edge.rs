@@ -1,5 +1,5 @@
 //! HLS over real sockets.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test binary")]
+#![expect(clippy::unwrap_used, reason = "a test binary")]
 
 #[allow(dead_code, unreachable_pub)]
 mod world;

@@ -207,12 +207,17 @@ impl Server {
 
     /// A publisher comes.
     pub async fn publish(&mut self, size: usize) -> Publisher {
+        Publisher { writer: self.publish_tracks(tracks()).await, size, next: 0 }
+    }
+
+    /// A publisher of something real comes.
+    pub async fn publish_tracks(&mut self, tracks: Tracks) -> BusWriter {
         self.generation += 1;
-        let writer = media::bus(tracks());
+        let writer = media::bus(tracks);
         let live =
             Live { generation: self.generation, protocol: Proto::Rtmp, frames: writer.ring(), packets: None };
         self.world.send(Do::Live(Arc::new(live))).await.unwrap();
-        Publisher { writer, size, next: 0 }
+        writer
     }
 
     pub async fn act(&self, what: Do) -> usize {
