@@ -1,8 +1,9 @@
 //! Who may do what now: subscribers, blocks, permits, gates, connection events.
 //!
 //! [`start`] gives the actor that answers the messages of `contract::auth`. Who
-//! may administer the server is another question.
+//! may administer the server is another question, and another actor: [`Accounts`].
 
+mod accounts;
 mod actor;
 mod code;
 mod counters;
@@ -13,6 +14,7 @@ mod lru;
 mod record;
 mod state;
 
+pub use accounts::{Accounts, AccountsError};
 pub use actor::{Auth, Config, start};
 pub use counters::Counters;
 pub use record::LoadError;

@@ -1,0 +1,75 @@
+//! What the operator reads when the server is ready.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use contract::{AppName, Secret};
+
+/// Where everything listens.
+pub(crate) struct Ready<'a> {
+    pub(crate) http: SocketAddr,
+    pub(crate) rtmp: SocketAddr,
+    pub(crate) webrtc: SocketAddr,
+    pub(crate) app: &'a AppName,
+    /// Present while there is no account.
+    pub(crate) setup_token: Option<Secret<String>>,
+}
+
+impl Ready<'_> {
+    /// The addresses, one line to paste into OBS, and the set-up token, which is
+    /// shown here and nowhere else.
+    pub(crate) fn text(&self) -> String {
+        let (http, rtmp, app) = (reachable(self.http), reachable(self.rtmp), self.app);
+        let token = self.setup_token.as_ref().map_or_else(String::new, |token| {
+            format!(
+                "\n  Set-up token        {}\n                      for the first account from another machine; \
+                 on this machine none is needed\n",
+                token.reveal()
+            )
+        });
+        format!(
+            "\nSluice {version} is ready.\n\n\
+             \x20 OBS                 Settings > Stream > Custom:  Server rtmp://{rtmp}/{app}  Stream key stream1\n\
+             \x20 RTMP                rtmp://{rtmp}/{app}/stream1\n\
+             \x20 Watch in a browser  http://{http}/{app}/play.html?id=stream1\n\
+             \x20 Publish from one    http://{http}/{app}/publish.html?id=stream1\n\
+             \x20 HLS                 http://{http}/{app}/streams/stream1.m3u8\n\
+             \x20 WHIP, WHEP          http://{http}/{app}/whip/stream1   http://{http}/{app}/whep/stream1\n\
+             \x20 SDK WebSocket       ws://{http}/{app}/websocket\n\
+             \x20 Control API         http://{http}/{app}/rest/v2/broadcasts\n\
+             \x20 WebRTC media        UDP {webrtc}\n{token}",
+            version = env!("CARGO_PKG_VERSION"),
+            webrtc = self.webrtc,
+        )
+    }
+}
+
+/// An address that works when pasted: "everywhere" is reached at loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_can_be_pasted_and_the_token_is_shown_while_there_is_no_account() {
+        let app = AppName::parse("live").unwrap();
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let mut ready = Ready {
+            http: any(5080),
+            rtmp: any(1935),
+            webrtc: any(5000),
+            app: &app,
+            setup_token: Some(Secret::new("t0ken".to_owned())),
+        };
+        let text = ready.text();
+        assert!(text.contains("http://127.0.0.1:5080/live/streams/stream1.m3u8"), "{text}");
+        assert!(text.contains("rtmp://127.0.0.1:1935/live/stream1") && text.contains("t0ken"), "{text}");
+        ready.setup_token = None;
+        assert!(!ready.text().contains("token"), "{}", ready.text());
+    }
+}

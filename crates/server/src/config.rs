@@ -1,0 +1,221 @@
+//! The configuration file, and the environment over it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use contract::AppName;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// What `config/sluice.toml` says. The file documents each key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub applications: Vec<AppName>,
+    pub http: Http,
+    pub rtmp: Rtmp,
+    pub webrtc: Webrtc,
+    pub store: Store,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub trusted_proxies: Vec<IpNet>,
+    pub host: String,
+    pub assets: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtmp {
+    pub listen: SocketAddr,
+    pub max_connections: usize,
+    pub threads: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webrtc {
+    pub listen: SocketAddr,
+    pub announced: Vec<IpAddr>,
+    pub transcodes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    pub path: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Store {
+    /// Where the key is.
+    pub fn key_path(&self) -> PathBuf {
+        if self.key.as_os_str().is_empty() { self.path.join("secrets.key") } else { self.key.clone() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let app = |name| AppName::parse(name).ok();
+        Self {
+            applications: ["live", "LiveApp"].into_iter().filter_map(app).collect(),
+            http: Http::default(),
+            rtmp: Rtmp::default(),
+            webrtc: Webrtc::default(),
+            store: Store::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+const fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), port)
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: everywhere(5080),
+            workers: 0,
+            trusted_proxies: Vec::new(),
+            host: String::new(),
+            assets: ".tools/assets".into(),
+        }
+    }
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self { listen: everywhere(1935), max_connections: 4096, threads: 0 }
+    }
+}
+
+impl Default for Webrtc {
+    fn default() -> Self {
+        Self { listen: everywhere(5000), announced: Vec::new(), transcodes: 2 }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "data".into(), key: PathBuf::new() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+const PREFIX: &str = "SLUICE__";
+
+impl Config {
+    /// Reads the file, then lays the environment over it.
+    pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text, env).with_context(|| format!("in {}", path.display()))
+    }
+
+    fn parse(text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        // Said of the file alone first, so that the error names its line.
+        toml::from_str::<Self>(text)?;
+        let mut table: toml::Table = toml::from_str(text)?;
+        for (name, value) in env {
+            if let Some(path) = name.strip_prefix(PREFIX) {
+                set(&mut table, path, &value).with_context(|| name.clone())?;
+                // Said of each variable alone, so that the error names it.
+                table.clone().try_into::<Self>().with_context(|| format!("in {name}"))?;
+            }
+        }
+        let config: Self = table.try_into()?;
+        if config.applications.is_empty() {
+            bail!("applications: there must be at least one");
+        }
+        Ok(config)
+    }
+}
+
+/// `HTTP__LISTEN` is `listen` in `[http]`.
+fn set(table: &mut toml::Table, path: &str, value: &str) -> Result<()> {
+    let mut keys: Vec<_> = path.split("__").map(str::to_lowercase).collect();
+    let Some(last) = keys.pop().filter(|key| !key.is_empty()) else { bail!("the name ends early") };
+    let mut table = table;
+    for key in keys {
+        let entry = table.entry(key.clone()).or_insert_with(|| toml::Table::new().into());
+        let Some(inner) = entry.as_table_mut() else { bail!("{key} is not a section") };
+        table = inner;
+    }
+    table.insert(last, as_toml(value));
+    Ok(())
+}
+
+/// Numbers, booleans and lists as TOML has them; anything else is a text.
+fn as_toml(value: &str) -> toml::Value {
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
+    let parsed = parsed.ok().and_then(|mut table| table.remove("value"));
+    parsed.unwrap_or_else(|| value.to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_ENV: [(String, String); 0] = [];
+
+    fn env(name: &str, value: &str) -> [(String, String); 1] {
+        [(name.to_owned(), value.to_owned())]
+    }
+
+    #[test]
+    fn the_file_says_the_defaults() {
+        let file = include_str!("../../../config/sluice.toml");
+        assert_eq!(Config::parse(file, NO_ENV).unwrap(), Config::default());
+        assert_eq!(Config::parse("", NO_ENV).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_file_has_every_key() {
+        let file: toml::Table = toml::from_str(include_str!("../../../config/sluice.toml")).unwrap();
+        let debug = format!("{:#?}", Config::default());
+        let fields = debug.lines().filter_map(|line| line.trim().split_once(": ")).map(|(key, _)| key);
+        for key in fields {
+            let sections = file.values().filter_map(toml::Value::as_table);
+            let known = file.contains_key(key) || sections.into_iter().any(|table| table.contains_key(key));
+            assert!(known, "{key} is not in config/sluice.toml");
+        }
+    }
+
+    #[test]
+    fn the_environment_wins_and_may_hold_lists() {
+        let config =
+            Config::parse("[http]\nlisten = '127.0.0.1:1'", env("SLUICE__HTTP__LISTEN", "127.0.0.1:2"));
+        assert_eq!(config.unwrap().http.listen.port(), 2);
+        let config = Config::parse("", env("SLUICE__WEBRTC__ANNOUNCED", "['192.0.2.1', '::1']"));
+        assert_eq!(config.unwrap().webrtc.announced.len(), 2);
+    }
+
+    #[test]
+    fn what_is_unknown_or_malformed_is_refused_by_name() {
+        let error = |text, env| format!("{:#}", Config::parse(text, env).unwrap_err());
+        assert!(error("[http]\nlissten = 1", env("X", "")).contains("lissten"));
+        assert!(error("[http]\nlisten = 'nowhere'", env("X", "")).contains("listen"));
+        assert!(error("", env("SLUICE__HTTP__LISSTEN", "1")).contains("SLUICE__HTTP__LISSTEN"));
+        assert!(error("", env("SLUICE__RTMP__THREADS", "many")).contains("SLUICE__RTMP__THREADS"));
+        assert!(error("applications = ['a/b']", env("X", "")).contains("not allowed"));
+        assert!(error("applications = []", env("X", "")).contains("at least one"));
+    }
+}

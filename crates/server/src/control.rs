@@ -1,0 +1,108 @@
+//! The control plane: the store and the actors that own its tables.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use anyhow::{Context, Result};
+use auth::{Accounts, Auth};
+use contract::{Clock, Secret, SettingsView};
+use registry::Registry;
+use session::{Admission, Links};
+use settings::Settings;
+use store::Store;
+
+use crate::config::Config;
+
+/// The owners, running.
+pub(crate) struct Control {
+    store: Store,
+    auth: Addr<Auth>,
+    accounts: Addr<Accounts>,
+    registry: Addr<Registry>,
+    settings: Addr<Settings>,
+    view: SettingsView,
+    setup_token: Option<Secret<String>>,
+}
+
+impl Control {
+    /// Reads everything that lasts, then starts the owners on this thread's
+    /// arbiter. Nobody is live yet.
+    pub(crate) fn start(config: &Config, clock: &Clock) -> Result<Self> {
+        let store = Store::open(&config.store.path, &config.store.key_path())
+            .with_context(|| format!("store in {}", config.store.path.display()))?;
+        let (settings, view) = Settings::load(store.clone(), &config.applications)?;
+        let counters = Arc::new(auth::Counters::default());
+        let auth = auth::start(auth::Config {
+            store: store.clone(),
+            settings: view.clone(),
+            clock: clock.clone(),
+            counters,
+        })?;
+        let accounts = Accounts::load(store.clone(), clock.clone())?;
+        let registry = Registry::load(store.clone(), view.clone(), clock.clone())?;
+        let setup_token = accounts.setup_token();
+        Ok(Self {
+            store,
+            auth,
+            accounts: accounts.start(),
+            registry: registry.start(),
+            settings: settings.start(),
+            view,
+            setup_token,
+        })
+    }
+
+    /// The one-time token for the first account; `None` when there is an account.
+    pub(crate) fn setup_token(&self) -> Option<Secret<String>> {
+        self.setup_token.clone()
+    }
+
+    /// Everybody's view of the settings.
+    pub(crate) fn settings(&self) -> SettingsView {
+        self.view.clone()
+    }
+
+    /// The one way in for every protocol.
+    pub(crate) fn admission(&self) -> Admission {
+        let links = Links {
+            authorize: self.auth.clone().recipient(),
+            get_stream: self.registry.clone().recipient(),
+            publish: self.registry.clone().recipient(),
+            play: self.registry.clone().recipient(),
+            silence: self.registry.clone().recipient(),
+        };
+        Admission::new(links, self.settings(), Arbiter::current())
+    }
+
+    /// Whom the control API asks.
+    pub(crate) fn links(&self) -> rest::Links {
+        rest::Links {
+            block: self.auth.clone().recipient(),
+            unblock: self.auth.clone().recipient(),
+            put_subscriber: self.auth.clone().recipient(),
+            remove_subscriber: self.auth.clone().recipient(),
+            issue_code: self.auth.clone().recipient(),
+            list_subscribers: self.auth.clone().recipient(),
+            list_events: self.auth.clone().recipient(),
+            get_stream: self.registry.clone().recipient(),
+            list_streams: self.registry.clone().recipient(),
+            create_stream: self.registry.clone().recipient(),
+            update_stream: self.registry.clone().recipient(),
+            remove_stream: self.registry.clone().recipient(),
+            stop_stream: self.registry.clone().recipient(),
+            get_settings: self.settings.clone().recipient(),
+            patch_settings: self.settings.clone().recipient(),
+            needs_first_account: self.accounts.clone().recipient(),
+            create_first_account: self.accounts.clone().recipient(),
+            login: self.accounts.clone().recipient(),
+        }
+    }
+
+    /// Waits until everything that was committed is on disk.
+    pub(crate) async fn flush(&self) {
+        // An empty batch is written after all others.
+        if let Err(error) = self.store.commit(store::Batch::new()).await {
+            tracing::error!(%error, "store not flushed");
+        }
+    }
+}

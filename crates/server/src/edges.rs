@@ -1,0 +1,154 @@
+//! The edges: every protocol, and the HTTP server that carries their routes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer};
+use anyhow::{Context, Result, anyhow};
+use contract::{Clock, Secret, TrustedProxies};
+use futures_util::future::{join_all, select_all};
+use ingest::{rtmp, webrtc};
+use session::Protocol;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::banner::Ready;
+use crate::config::Config;
+use crate::control::Control;
+
+/// For players to be told and sockets to close.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Everything that listens.
+pub(crate) struct Edges {
+    http: SocketAddr,
+    rtmp: SocketAddr,
+    webrtc: SocketAddr,
+    server: ServerHandle,
+    serving: tokio::sync::Mutex<Vec<JoinHandle<Result<()>>>>,
+}
+
+impl Edges {
+    /// Binds all addresses, then serves. A new protocol is one line in `protocols`.
+    pub(crate) fn start(
+        config: &Config,
+        control: &Control,
+        clock: &Clock,
+        stop: &CancellationToken,
+    ) -> Result<Self> {
+        let admission = control.admission();
+        let proxies = TrustedProxies::new(config.http.trusted_proxies.clone());
+        let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp_config(config), admission.clone(), clock.clone())?);
+        let webrtc = webrtc::Webrtc::start(
+            webrtc::Config {
+                listen: config.webrtc.listen,
+                announced: config.webrtc.announced.clone(),
+                proxies: proxies.clone(),
+            },
+            admission.clone(),
+            clock.clone(),
+        )?;
+        let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
+        let (rtmp_addr, webrtc_addr) = (rtmp.local_addr()?, webrtc.local());
+        let protocols: Vec<Arc<dyn Protocol>> = vec![rtmp, webrtc, hls];
+        let api = rest::Api::new(
+            control.links(),
+            control.settings(),
+            clock.clone(),
+            rest_options(config, proxies, rtmp_addr.port()),
+        );
+        let (server, http, serving) = serve_http(config, api, &protocols)?;
+        let mut tasks = vec![serving];
+        tasks.extend(protocols.into_iter().map(|protocol| {
+            let serving = protocol.serve(stop.clone());
+            actix_rt::spawn(async move { serving.await.map_err(Into::into) })
+        }));
+        Ok(Self { http, rtmp: rtmp_addr, webrtc: webrtc_addr, server, serving: tasks.into() })
+    }
+
+    /// What to tell the operator.
+    pub(crate) fn ready<'a>(&self, config: &'a Config, setup_token: Option<Secret<String>>) -> Ready<'a> {
+        Ready {
+            http: self.http,
+            rtmp: self.rtmp,
+            webrtc: self.webrtc,
+            app: &config.applications[0],
+            setup_token,
+        }
+    }
+
+    /// Resolves when one of them ends, which none should before the drain.
+    pub(crate) async fn failed(&self) -> anyhow::Error {
+        let mut serving = self.serving.lock().await;
+        let (ended, at, _) = select_all(serving.iter_mut()).await;
+        serving.remove(at);
+        match ended {
+            Ok(Ok(())) => anyhow!("a protocol ended by itself"),
+            Ok(Err(error)) => error,
+            Err(panic) => panic.into(),
+        }
+    }
+
+    /// Stops accepting, tells who is connected, and waits for them, at most [`DRAIN`].
+    pub(crate) async fn drain(&self) {
+        let mut serving = self.serving.lock().await;
+        let all = async {
+            futures_util::join!(self.server.stop(true), join_all(serving.iter_mut()));
+        };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            tracing::warn!("not everybody left in time");
+        }
+    }
+}
+
+type Serving = JoinHandle<Result<()>>;
+
+fn serve_http(
+    config: &Config,
+    api: rest::Api,
+    protocols: &[Arc<dyn Protocol>],
+) -> Result<(ServerHandle, SocketAddr, Serving)> {
+    let protocols = protocols.to_vec();
+    let server = HttpServer::new(move || {
+        // Protocols come first: theirs are the more particular paths.
+        App::new()
+            .configure(|routes| protocols.iter().for_each(|protocol| protocol.routes(routes)))
+            .configure(|routes| api.routes(routes))
+    })
+    .on_connect(hls::on_connect)
+    .workers(threads(config.http.workers))
+    .shutdown_timeout(DRAIN.as_secs())
+    .disable_signals()
+    .bind(config.http.listen)
+    .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let address = *server.addrs().first().context("the HTTP server has no address")?;
+    let server = server.run();
+    let handle = server.handle();
+    Ok((handle, address, actix_rt::spawn(async move { server.await.context("the HTTP server") })))
+}
+
+fn threads(configured: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    if configured == 0 { cores() } else { configured }
+}
+
+fn rtmp_config(config: &Config) -> rtmp::Config {
+    rtmp::Config {
+        listen: config.rtmp.listen,
+        max_connections: config.rtmp.max_connections,
+        threads: threads(config.rtmp.threads),
+    }
+}
+
+fn rest_options(config: &Config, trusted_proxies: TrustedProxies, rtmp_port: u16) -> rest::Options {
+    let assets = &config.http.assets;
+    rest::Options {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        trusted_proxies,
+        host: Some(config.http.host.clone()).filter(|host| !host.is_empty()),
+        rtmp_port,
+        assets: Some(assets.clone()).filter(|assets| !assets.as_os_str().is_empty()),
+    }
+}
