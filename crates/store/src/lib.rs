@@ -19,8 +19,6 @@ mod batch;
 mod boot;
 mod core;
 mod key;
-#[cfg(test)]
-mod kill;
 mod schema;
 mod seal;
 mod store;
