@@ -169,6 +169,11 @@ impl View {
         at.min(now)
     }
 
+    /// The newest packet.
+    pub(crate) fn newest(&self) -> Option<&Shared> {
+        self.window.back()
+    }
+
     /// A place for a player that joins now.
     pub(crate) fn join(&self) -> Place {
         let newest = self.window.iter().rev().find(|p| p.track == TrackKind::Video).map(|p| p.timestamp);

@@ -6,10 +6,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use contract::StreamKey;
-use media::{Bus, EndReason, Frame, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring};
+use media::{
+    Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring,
+};
 use transcode::{Output, Slots, Treatment, VideoSettings, Worker, WorkerSettings};
 
 use super::fanout::{Keyframes, rate};
@@ -19,12 +22,16 @@ use super::payload::{avc, h264, opus};
 const MTU: usize = 1200;
 /// Media time may precede its origin, packet time may not; an hour of ticks.
 const LEAD: i64 = 3600;
+/// An Opus packet is full some frames after the sound in it.
+const SLACK: Duration = Duration::from_millis(60);
 
 /// One stream's packetiser.
 pub(crate) struct Packetiser {
     ring: PacketRing,
     worker: Worker,
     on_demand: Arc<AtomicBool>,
+    /// Where the bus stood at the start. What comes before is history.
+    edge: MediaTime,
 }
 
 impl Packetiser {
@@ -37,7 +44,15 @@ impl Packetiser {
             Cutter { writer, parameters: Vec::new(), on_demand: on_demand.clone(), key: key.clone() };
         let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
         let worker = Worker::start(frames.reader(), settings, move |output| cutter.take(output))?;
-        Ok(Self { ring, worker, on_demand })
+        Ok(Self { ring, worker, on_demand, edge: newest(frames) })
+    }
+
+    /// Whether packets of this time are live, and not the history that it works
+    /// through at first.
+    pub(crate) fn is_live(&self, track: TrackKind, timestamp: u64) -> bool {
+        let rate = rate(track);
+        let at = MediaTime::from_ticks(timestamp as i64 - LEAD * i64::from(rate), rate);
+        at + SLACK >= self.edge
     }
 
     /// Its packets.
@@ -54,6 +69,16 @@ impl Packetiser {
     pub(crate) fn ask_keyframe(&self) {
         self.worker.request_keyframe();
     }
+}
+
+fn newest(frames: &Bus) -> MediaTime {
+    let mut reader = frames.reader();
+    let pts = std::iter::from_fn(|| reader.try_next().filter(|event| !matches!(event, Event::Ended(_))))
+        .filter_map(|event| match event {
+            Event::Item(frame) => Some(frame.pts),
+            Event::Tracks(_) | Event::Gap(_) | Event::Ended(_) => None,
+        });
+    pts.max().unwrap_or_default()
 }
 
 /// Cuts frames into packets.
@@ -127,7 +152,6 @@ fn cut(frame: &Frame, parameters: &[Bytes]) -> Vec<Packet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::MediaTime;
 
     fn frame(track: TrackKind, data: Bytes, keyframe: bool) -> Frame {
         let at = MediaTime::from_millis(-20);

@@ -351,6 +351,11 @@ impl Peer {
         }
     }
 
+    /// Whether a player has a place in its stream.
+    pub(crate) const fn is_placed(&self) -> bool {
+        matches!(&self.role, Role::Player { egress, .. } if egress.place().is_some())
+    }
+
     /// Whether a player can be sent media: connected, agreed, and granted.
     pub(crate) fn can_play(&self) -> bool {
         let Role::Player { egress, .. } = &self.role else { return false };

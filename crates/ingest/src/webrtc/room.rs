@@ -262,13 +262,19 @@ impl Room {
         }
         seat.plays = Some(stream);
         seat.played = Some(stream);
+        self.streams.enter(stream, id);
+        self.place(stream, id, now);
+    }
+
+    /// Gives a player that is in a stream its place there, if it can have one now.
+    fn place(&mut self, stream: StreamId, id: PeerId, now: Now) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let Some(place) = self.streams.join(stream, now.mono) else { return };
         seat.seated = Some(now.mono);
-        if let Some(place) = self.streams.join(stream, id) {
-            let waits = place.waits();
-            seat.peer.attach(place);
-            if waits {
-                self.ask_keyframe(stream);
-            }
+        let waits = place.waits();
+        seat.peer.attach(place);
+        if waits {
+            self.ask_keyframe(stream);
         }
     }
 
@@ -286,9 +292,8 @@ impl Room {
         let recently = seat.seated.is_some_and(|at| now.mono < at + REPLAY);
         if self.streams.on_demand(stream) {
             self.ask_keyframe(stream);
-        } else if !recently && let Some(place) = self.streams.join(stream, id) {
-            seat.seated = Some(now.mono);
-            seat.peer.attach(place);
+        } else if !recently {
+            self.place(stream, id, now);
         }
     }
 
@@ -320,6 +325,9 @@ impl Room {
         let players = self.streams.players(stream);
         let mut behind = false;
         for id in players.iter().copied() {
+            if self.seats.get(&id).is_some_and(|seat| !seat.peer.is_placed()) {
+                self.place(stream, id, now);
+            }
             let Some(view) = self.streams.take_view(stream) else { break };
             let pumped = self.with(id, |seat| {
                 let may = seat.peer.can_play();

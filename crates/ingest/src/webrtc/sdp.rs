@@ -1,7 +1,7 @@
 //! Offers and answers: what browsers need, and what we refuse.
 
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::Tracks;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
@@ -30,6 +30,9 @@ const H264: [H264Label; 6] = [
     (124, 120, false, 0x42_e01f),
     (125, 107, false, 0x42_001f),
 ];
+
+/// Browsers bring sound and picture together after two sender reports of each.
+const REPORTS: Duration = Duration::from_secs(1);
 
 /// Why an offer or answer was refused. The peer's fault.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
@@ -184,6 +187,8 @@ fn build(role: Role, h264: &[H264Label], candidates: Vec<Candidate>, now: Instan
         .set_rtp_mode(true)
         .set_dtls_version(DtlsVersion::Dtls12)
         .set_extension_map(extensions(role))
+        .set_rtcp_report_interval_audio(REPORTS)
+        .set_rtcp_report_interval_video(REPORTS)
         .set_send_buffer_audio(50)
         .set_send_buffer_video(512)
         .clear_codecs()

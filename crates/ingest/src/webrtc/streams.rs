@@ -20,6 +20,10 @@ use super::peer::PeerId;
 /// are 150 Mbit/s.
 const PACE: Duration = Duration::from_millis(4);
 
+/// A packetiser that has not worked through its history by then is slower than
+/// the stream.
+const HISTORY_LIMIT: Duration = Duration::from_secs(2);
+
 /// Names a live stream within a shard. A stream that is published anew has a new
 /// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +55,7 @@ struct Stream {
     dirty: Arc<Dirty>,
     waker: Waker,
     players: Arc<Vec<PeerId>>,
+    opened: Instant,
     /// When some player was left behind.
     behind: Option<Instant>,
     /// Makes packets of a frame publisher.
@@ -106,6 +111,7 @@ impl Streams {
             waker: Waker::from(dirty.clone()),
             dirty,
             players: Arc::default(),
+            opened: now,
             behind: None,
             packetiser,
         };
@@ -115,16 +121,26 @@ impl Streams {
         Some(id)
     }
 
-    /// A place for a player, who is one of its players from now on.
-    pub(crate) fn join(&mut self, id: StreamId, player: PeerId) -> Option<Place> {
-        let stream = self.streams.get_mut(&id)?;
-        let place = stream.view.as_ref()?.join();
+    /// A player is one of its players from now on.
+    pub(crate) fn enter(&mut self, id: StreamId, player: PeerId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         if !stream.players.contains(&player) {
             Arc::make_mut(&mut stream.players).push(player);
         }
         stream.dirty.flag.store(true, Ordering::Release);
         self.bell.ring();
-        Some(place)
+    }
+
+    /// A place for a player; none while the packetiser works through history,
+    /// which would reach the player in one heap.
+    pub(crate) fn join(&self, id: StreamId, now: Instant) -> Option<Place> {
+        let stream = self.streams.get(&id)?;
+        let view = stream.view.as_ref()?;
+        let waited = now >= stream.opened + HISTORY_LIMIT;
+        let live = stream.packetiser.as_ref().is_none_or(|packetiser| {
+            view.newest().is_some_and(|packet| packetiser.is_live(packet.track, packet.timestamp))
+        });
+        (live || waited).then(|| view.join())
     }
 
     /// A player leaves. The last one closes the stream.
