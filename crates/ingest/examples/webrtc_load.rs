@@ -87,7 +87,7 @@ impl Peer {
     }
 
     fn picture(&mut self, n: u64, now: Instant) {
-        let key = n % 50 == 0;
+        let key = n.is_multiple_of(50);
         let pt = self.rtc.media(self.video).unwrap().remote_pts()[0];
         for i in 0..PER_PICTURE {
             let mut payload = vec![0u8; PAYLOAD];
@@ -110,7 +110,7 @@ impl Peer {
         sets.extend([0, 4, 0x68, 0xce, 0x3c, 0x80]);
         let pt = self.rtc.media(self.video).unwrap().remote_pts()[0];
         // Every picture takes nine numbers, so that the sequence has no holes.
-        let payload = if n % 50 == 0 { sets } else { vec![0x09, 0xf0] };
+        let payload = if n.is_multiple_of(50) { sets } else { vec![0x09, 0xf0] };
         self.send(pt, 1 + n * 9, n, payload, false, now);
     }
 

@@ -400,6 +400,10 @@ fn the_ams_dialect_publishes_and_plays() {
     next_picture(&player);
     assert_eq!(watching.hear()["definition"], "play_started");
 
+    watching.ask(&json!({"command":"getStreamInfo","streamId":"s"}));
+    assert_eq!(watching.hear()["streamInfo"][0]["streamHeight"], 480);
+    watching.ask(&json!({"command":"getStreamInfo","streamId":"other"}));
+    assert_eq!(watching.hear()["definition"], "no_stream_exist");
     assert_eq!(server.set("s", "viewer", Standing::Suspended), 1);
     assert_eq!(watching.hear(), json!({"command":"error","definition":"user_blocked","streamId":"s"}));
     assert_eq!(server.set("s", "viewer", Standing::Granted), 1);

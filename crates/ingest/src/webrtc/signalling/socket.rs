@@ -44,6 +44,8 @@ const PING: Duration = Duration::from_secs(20);
 struct Seat {
     subscriber: String,
     role: Role,
+    /// Width and height of the pictures; 0 while unknown.
+    size: (u32, u32),
 }
 
 enum Role {
@@ -186,7 +188,7 @@ impl Socket {
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
         let start = dialect::start(stream, &subscriber);
         let role = Role::Invited { pass, since: self.webrtc.now() };
-        self.seats.insert(stream.clone(), Seat { subscriber, role });
+        self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(start)
     }
 
@@ -207,17 +209,17 @@ impl Socket {
         let source = Source { stream: player.link.stream.clone(), live: player.live };
         let peer = reserved.play(made, shares, source, Box::new(player.link))?;
         let role = Role::Player { peer, ended: false };
-        self.seats.insert(stream.clone(), Seat { subscriber, role });
+        self.seats.insert(stream.clone(), Seat { subscriber, role, size: size_of(&tracks) });
         Ok(offer)
     }
 
     /// A publisher's offer.
     fn offered(&mut self, stream: &StreamId, sdp: &str) -> Result<String, Problem> {
-        let Some(Seat { subscriber, role }) = self.seats.remove(stream) else {
+        let Some(Seat { subscriber, role, size }) = self.seats.remove(stream) else {
             return Err(Problem::NoPeer);
         };
         let Role::Invited { pass, .. } = role else {
-            self.seats.insert(stream.clone(), Seat { subscriber, role });
+            self.seats.insert(stream.clone(), Seat { subscriber, role, size });
             return Err(Problem::AlreadyPublishing);
         };
         let since = self.webrtc.now();
@@ -228,7 +230,7 @@ impl Socket {
         let granted = Arc::new(StandingCell::new(Standing::Granted));
         let peer = reserved.publish(made, self.shares(granted, pass.traffic()))?;
         let role = Role::Arriving { pass, plane, peer, since };
-        self.seats.insert(stream.clone(), Seat { subscriber, role });
+        self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(answer)
     }
 
@@ -258,12 +260,12 @@ impl Socket {
 
     async fn info(&mut self, stream: &StreamId) -> Result<(), Closed> {
         // Only about what this page may see: others learn nothing (C§16.10).
-        let known = self.seats.contains_key(stream);
-        if known {
-            self.say(dialect::stream_info(stream, 0, 0)).await
-        } else {
-            let not_live = contract::registry::PlayRefused::NotLive;
-            self.problem(Problem::Refused(not_live.into()), Some(stream)).await
+        match self.seats.get(stream).map(|seat| seat.size) {
+            Some((width, height)) => self.say(dialect::stream_info(stream, width, height)).await,
+            None => {
+                let not_live = contract::registry::PlayRefused::NotLive;
+                self.problem(Problem::Refused(not_live.into()), Some(stream)).await
+            }
         }
     }
 
@@ -282,7 +284,8 @@ impl Socket {
     }
 
     async fn go_live(&mut self, stream: StreamId, tracks: Tracks) -> Result<(), Closed> {
-        let Some(Seat { subscriber, role }) = self.seats.remove(&stream) else { return Ok(()) };
+        let Some(Seat { subscriber, role, .. }) = self.seats.remove(&stream) else { return Ok(()) };
+        let size = size_of(&tracks);
         let Role::Arriving { pass, plane, peer, .. } = role else { return Ok(()) };
         let publisher = match pass.go_live(tracks, Form::FramesAndPackets, plane).await {
             Ok(publisher) => publisher,
@@ -294,7 +297,7 @@ impl Socket {
             return self.problem(Problem::NoRoom, Some(&stream)).await;
         }
         let started = dialect::notice(Notice::PublishStarted, Some(&stream), &subscriber);
-        self.seats.insert(stream, Seat { subscriber, role: Role::Live { peer } });
+        self.seats.insert(stream, Seat { subscriber, role: Role::Live { peer }, size });
         self.say(started).await
     }
 
@@ -416,4 +419,8 @@ impl From<Busy> for Problem {
 
 fn subscriber(credentials: &Credentials) -> String {
     credentials.subscriber.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn size_of(tracks: &Tracks) -> (u32, u32) {
+    tracks.video.as_ref().map_or((0, 0), |video| (video.width, video.height))
 }
