@@ -1,10 +1,10 @@
 //! The packager of one stream: frames in, segments and playlists out.
 //!
 //! Pure. It outlives its publishers: a stream that comes back goes on in the same
-//! playlist, behind a discontinuity. Numbers (of segments, discontinuities and
-//! init segments) start at an `epoch` that the owner takes from the clock, in
-//! seconds; since nothing is numbered faster than that, numbers never come
-//! again, not even after a restart of the server.
+//! playlist, behind a discontinuity. Numbers of segments and init segments start
+//! at an `epoch` that the owner takes from the clock, in seconds; since nothing
+//! is numbered faster than that, numbers never come again, not even after a
+//! restart of the server.
 
 mod playlist;
 mod window;

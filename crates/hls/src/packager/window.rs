@@ -45,6 +45,11 @@ pub(super) struct Window {
     longest: Duration,
 }
 
+/// hls.js keeps a table by discontinuity number and walks it from zero, so that
+/// number must stay small. Minutes modulo this make it differ from what a player
+/// may remember from before a restart.
+const RUNS: u64 = 4096;
+
 impl Window {
     pub(super) fn new(epoch: u64) -> Self {
         Self {
@@ -52,7 +57,7 @@ impl Window {
             bytes: 0,
             list_size: FEWEST,
             next: epoch,
-            run: epoch,
+            run: epoch / 60 % RUNS,
             broken: false,
             inits: VecDeque::new(),
             next_init: epoch,
