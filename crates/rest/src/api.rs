@@ -16,6 +16,7 @@ use contract::{Clock, SettingsView, TrustedProxies};
 
 use crate::dialect::Refused;
 use crate::logins::Logins;
+use crate::path::read;
 use crate::{access, broadcasts, console, pages, statistics, subscribers};
 
 /// An owner that takes longer than this is given up. A block waits for its fence
@@ -125,7 +126,7 @@ impl Api {
                 .app_data(self.0.clone())
                 .app_data(paths)
                 .wrap(from_fn(access::allowed_networks_only))
-                .service(web::resource("/version").route(web::get().to(console::app_version)))
+                .service(web::resource("/version").route(read().to(console::app_version)))
                 .service(
                     web::scope("/broadcasts")
                         .configure(subscribers::routes)

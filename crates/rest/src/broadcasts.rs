@@ -14,7 +14,7 @@ use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, CannotCreate, Refused};
 use crate::dto::{Answer, BroadcastEdit, Site, broadcast};
-use crate::path::{OfApp, OfStream, Page, Query, public_host};
+use crate::path::{OfApp, OfStream, Page, Query, public_host, read};
 use crate::statistics::stream_of;
 
 type Answered = Result<HttpResponse, Refused>;
@@ -22,13 +22,13 @@ type Answered = Result<HttpResponse, Refused>;
 /// Adds the routes. Those of one fixed word go before those that take any id.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/create").route(web::post().to(create)))
-        .service(web::resource("/list/{offset}/{size}").route(web::get().to(list)))
+        .service(web::resource("/list/{offset}/{size}").route(read().to(list)))
         .service(web::resource(["", "/"]).route(web::delete().to(remove_many)))
         .service(web::resource("/{id}/start").route(web::post().to(start)))
         .service(web::resource("/{id}/stop").route(web::post().to(stop)))
         .service(
             web::resource("/{id}")
-                .route(web::get().to(get))
+                .route(read().to(get))
                 .route(web::put().to(update))
                 .route(web::delete().to(remove)),
         );

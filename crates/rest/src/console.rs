@@ -19,7 +19,7 @@ use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, Refused};
 use crate::dto::{Answer, Applications, Liveness, SettingsAnswer, Version};
-use crate::path::{OfApp, public_host};
+use crate::path::{OfApp, public_host, read};
 
 /// The login cookie. `__Host-` would need TLS, which is the proxy's.
 const COOKIE: &str = "sluice_login";
@@ -35,19 +35,19 @@ type Answered = Result<HttpResponse, Refused>;
 /// Adds the routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/users/initial").route(web::post().to(first_account)))
-        .service(web::resource("/first-login-status").route(web::get().to(first_login_status)))
+        .service(web::resource("/first-login-status").route(read().to(first_login_status)))
         .service(web::resource("/users/authenticate").route(web::post().to(log_in)))
         .service(web::resource("/users/logout").route(web::delete().to(log_out)))
-        .service(web::resource("/authentication-status").route(web::get().to(authentication_status)))
-        .service(web::resource("/admin-status").route(web::get().to(admin_status)))
-        .service(web::resource("/applications").route(web::get().to(applications)))
+        .service(web::resource("/authentication-status").route(read().to(authentication_status)))
+        .service(web::resource("/admin-status").route(read().to(admin_status)))
+        .service(web::resource("/applications").route(read().to(applications)))
         .service(
             web::resource("/applications/settings/{app}")
-                .route(web::get().to(settings))
+                .route(read().to(settings))
                 .route(web::post().to(change_settings)),
         )
-        .service(web::resource("/version").route(web::get().to(version)))
-        .service(web::resource("/liveness").route(web::get().to(liveness)));
+        .service(web::resource("/version").route(read().to(version)))
+        .service(web::resource("/liveness").route(read().to(liveness)));
 }
 
 /// Proof that an administrator is logged in.

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::api::Shared;
 use crate::dialect::Refused;
+use crate::path::read;
 
 const PLAY: &str = include_str!("../pages/play.html");
 const PUBLISH: &str = include_str!("../pages/publish.html");
@@ -54,11 +55,11 @@ pub(crate) fn routes(cfg: &mut ServiceConfig, shared: &Data<Shared>) {
         ("/assets/whip.js", JS, WHIP_JS),
     ] {
         let answer = move || async move { file(kind).body(text) };
-        cfg.service(web::resource(path).route(web::get().to(answer)));
+        cfg.service(web::resource(path).route(read().to(answer)));
     }
-    cfg.service(web::resource("/assets/hls.js").app_data(shared.clone()).route(web::get().to(hls_js)))
-        .service(web::resource("/{app}/play.html").app_data(shared.clone()).route(web::get().to(play)))
-        .service(web::resource("/{app}/publish.html").app_data(shared.clone()).route(web::get().to(publish)));
+    cfg.service(web::resource("/assets/hls.js").app_data(shared.clone()).route(read().to(hls_js)))
+        .service(web::resource("/{app}/play.html").app_data(shared.clone()).route(read().to(play)))
+        .service(web::resource("/{app}/publish.html").app_data(shared.clone()).route(read().to(publish)));
 }
 
 /// The address of a page has codes in its query, so it is nobody's referrer.

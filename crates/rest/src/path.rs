@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use actix_web::HttpRequest;
+use actix_web::guard::{Any, Get, Head};
 use actix_web::http::header::HOST;
+use actix_web::{HttpRequest, Route, web};
 use contract::{AppName, InvalidId, StreamId, StreamKey, SubscriberId};
 use serde::Deserialize;
 
@@ -12,6 +13,11 @@ use crate::api::Options;
 
 /// More entries than this are never in one page, whatever is asked for (C§2).
 const MAX_PAGE: i32 = 50;
+
+/// A route for GET, and for HEAD, which is the same without the body.
+pub(crate) fn read() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
+}
 
 /// Paths that name an application.
 #[derive(Debug, Deserialize)]
@@ -102,8 +108,8 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(crate) fn of(req: &HttpRequest) -> Self {
-        let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(req.query_string());
-        Self(pairs.map(actix_web::web::Query::into_inner).unwrap_or_default())
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(req.query_string());
+        Self(pairs.map(web::Query::into_inner).unwrap_or_default())
     }
 
     /// The first value of a parameter.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::api::Shared;
 use crate::dialect::{self, Refused};
 use crate::dto::{AppStatistics, Number, StreamInfo, StreamStatistics};
-use crate::path::{OfApp, OfStream};
+use crate::path::{OfApp, OfStream, read};
 
 /// An application's streams are added up in pages of this many, so that the
 /// registry never stops for all of them at once.
@@ -19,12 +19,12 @@ type Answered = Result<HttpResponse, Refused>;
 
 /// Adds the routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(web::resource("/{id}/broadcast-statistics").route(web::get().to(of_stream)))
-        .service(web::resource("/{id}/stream-info").route(web::get().to(stream_info)))
-        .service(web::resource("/total-broadcast-statistics").route(web::get().to(of_app)))
-        .service(web::resource("/active-live-stream-count").route(web::get().to(live_count)))
-        .service(web::resource("/count").route(web::get().to(count)))
-        .service(web::resource("/count/{search}").route(web::get().to(count_matching)));
+    cfg.service(web::resource("/{id}/broadcast-statistics").route(read().to(of_stream)))
+        .service(web::resource("/{id}/stream-info").route(read().to(stream_info)))
+        .service(web::resource("/total-broadcast-statistics").route(read().to(of_app)))
+        .service(web::resource("/active-live-stream-count").route(read().to(live_count)))
+        .service(web::resource("/count").route(read().to(count)))
+        .service(web::resource("/count/{search}").route(read().to(count_matching)));
 }
 
 /// One stream; `None` also for an id that cannot exist.

@@ -15,7 +15,7 @@ use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, BadBlock, Incomplete, Refused};
 use crate::dto::{Event, Stats, Subscriber};
-use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_subscriber, public_host};
+use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_subscriber, public_host, read};
 
 /// AMS's text says 3, its code wants 4.
 const MIN_SUBSCRIBER_ID: usize = 4;
@@ -36,11 +36,11 @@ type Answered = Result<HttpResponse, Refused>;
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
     let subscribers = "/{id}/subscribers";
     cfg.service(web::resource(subscribers).route(web::post().to(put)).route(web::delete().to(remove_all)))
-        .service(web::resource([subscribers, "/list/{offset}/{size}"].concat()).route(web::get().to(list)))
-        .service(web::resource("/{id}/subscriber-stats/list/{offset}/{size}").route(web::get().to(stats)))
-        .service(web::resource("/{id}/connection-events/{offset}/{size}").route(web::get().to(events)))
+        .service(web::resource([subscribers, "/list/{offset}/{size}"].concat()).route(read().to(list)))
+        .service(web::resource("/{id}/subscriber-stats/list/{offset}/{size}").route(read().to(stats)))
+        .service(web::resource("/{id}/connection-events/{offset}/{size}").route(read().to(events)))
         .service(web::resource([subscribers, "/{sid}"].concat()).route(web::delete().to(remove)))
-        .service(web::resource([subscribers, "/{sid}/totp"].concat()).route(web::get().to(totp)))
+        .service(web::resource([subscribers, "/{sid}/totp"].concat()).route(read().to(totp)))
         .service(
             web::resource([subscribers, "/{sid}/block/{seconds}/{type}"].concat())
                 .route(web::put().to(block)),

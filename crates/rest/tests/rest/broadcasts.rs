@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
 use contract::Protocol;
 use contract::auth::NotStored;
@@ -39,7 +39,7 @@ fn plain(id: &str) -> Value {
     })
 }
 
-fn with(mut base: Value, changes: Value) -> Value {
+fn with(mut base: Value, changes: &Value) -> Value {
     base.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     base
 }
@@ -138,7 +138,7 @@ async fn a_stream_is_shown_whole_and_a_missing_one_with_nothing() {
     let changes = json!({
         "status": "finished", "name": "Camera", "plannedEndDate": 9, "webRTCViewerLimit": 5, "category": "sport",
     });
-    assert_eq!(world.get(&at("/cam")).await.json(), with(plain("cam"), changes));
+    assert_eq!(world.get(&at("/cam")).await.json(), with(plain("cam"), &changes));
 }
 
 #[actix_web::test]
@@ -154,7 +154,7 @@ async fn a_live_stream_shows_who_publishes_and_who_watches() {
         "webRTCViewerCount": 3, "rtmpViewerCount": 1, "anyoneWatching": true, "originAdress": "[::1]",
         "rtmpURL": "rtmp://[::1]/LiveApp/cam",
     });
-    assert_eq!(reply.json(), with(plain("cam"), changes));
+    assert_eq!(reply.json(), with(plain("cam"), &changes));
 }
 
 #[actix_web::test]
@@ -195,6 +195,13 @@ async fn counts_are_numbers() {
 }
 
 #[actix_web::test]
+async fn what_can_be_read_can_be_asked_for_its_head() {
+    let world = World::new();
+    let reply = world.call(local(TestRequest::default().method(Method::HEAD), &at("/count"))).await;
+    assert_eq!((reply.status, reply.header("content-type")), (StatusCode::OK, "application/json"));
+}
+
+#[actix_web::test]
 async fn statistics_count_players_and_are_minus_one_for_nothing() {
     let world = World::new();
     let counts = |rtmp, hls, webrtc, dash| {
@@ -214,7 +221,7 @@ async fn statistics_count_players_and_are_minus_one_for_nothing() {
     }]);
     assert_eq!(world.get(&at("/cam/stream-info")).await.json(), info);
     world.script().list_streams = StreamPage { streams: vec![live("a"), live("b")], matching: 2, live: 2 };
-    let total = with(counts(-1, 4, 6, 0), json!({"activeLiveStreamCount": 2}));
+    let total = with(counts(-1, 4, 6, 0), &json!({"activeLiveStreamCount": 2}));
     assert_eq!(world.get(&at("/total-broadcast-statistics")).await.json(), total);
 }
 
