@@ -11,59 +11,59 @@ use serde::Deserialize;
 /// What `config/sluice.toml` says. The file documents each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
-    pub applications: Vec<AppName>,
-    pub http: Http,
-    pub rtmp: Rtmp,
-    pub webrtc: Webrtc,
-    pub store: Store,
-    pub log: Log,
+pub(crate) struct Config {
+    pub(crate) applications: Vec<AppName>,
+    pub(crate) http: Http,
+    pub(crate) rtmp: Rtmp,
+    pub(crate) webrtc: Webrtc,
+    pub(crate) store: Store,
+    pub(crate) log: Log,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Http {
-    pub listen: SocketAddr,
-    pub workers: usize,
-    pub trusted_proxies: Vec<IpNet>,
-    pub host: String,
-    pub assets: PathBuf,
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+    pub(crate) workers: usize,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) host: String,
+    pub(crate) assets: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Rtmp {
-    pub listen: SocketAddr,
-    pub max_connections: usize,
-    pub threads: usize,
+pub(crate) struct Rtmp {
+    pub(crate) listen: SocketAddr,
+    pub(crate) max_connections: usize,
+    pub(crate) threads: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Webrtc {
-    pub listen: SocketAddr,
-    pub announced: Vec<IpAddr>,
-    pub transcodes: usize,
+pub(crate) struct Webrtc {
+    pub(crate) listen: SocketAddr,
+    pub(crate) announced: Vec<IpAddr>,
+    pub(crate) transcodes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Store {
-    pub path: PathBuf,
-    pub key: PathBuf,
+pub(crate) struct Store {
+    pub(crate) path: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Store {
     /// Where the key is.
-    pub fn key_path(&self) -> PathBuf {
+    pub(crate) fn key_path(&self) -> PathBuf {
         if self.key.as_os_str().is_empty() { self.path.join("secrets.key") } else { self.key.clone() }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
-    pub level: String,
+pub(crate) struct Log {
+    pub(crate) level: String,
 }
 
 impl Default for Config {
@@ -124,7 +124,7 @@ const PREFIX: &str = "SLUICE__";
 
 impl Config {
     /// Reads the file, then lays the environment over it.
-    pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+    pub(crate) fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&text, env).with_context(|| format!("in {}", path.display()))
