@@ -49,6 +49,11 @@ impl WebSocket {
         self.0.write(&[&head, payload].concat())
     }
 
+    /// Sends bytes that need not be a frame.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.write(bytes)
+    }
+
     /// The next text message; `None` when the server has closed.
     pub fn receive(&mut self) -> Result<Option<String>> {
         loop {

@@ -1,3 +1,8 @@
 //! Everything that needs the whole server and real clients.
 
+mod crash;
 mod drivers;
+mod hostile;
+mod silence;
+mod table;
+mod tour;
