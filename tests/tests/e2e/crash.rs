@@ -83,10 +83,10 @@ impl Change {
             Self::Block => is_blocked(record.context("the subscriber is gone")?)?,
             Self::Unblock => !is_blocked(record.context("the subscriber is gone")?)?,
             Self::Delete => record.is_none(),
-            Self::Add => record
-                .map(|r| anyhow::ensure!(r["type"] == "play", "half a record: {r}"))
-                .transpose()?
-                .is_some(),
+            Self::Add => {
+                anyhow::ensure!(record.is_none_or(|r| r["type"] == "play"), "half a record: {record:?}");
+                record.is_some()
+            }
             Self::Settings => {
                 let (settings, period) = (rest.settings()?, 100 + round);
                 let (first, second) =
