@@ -70,7 +70,7 @@ impl Page {
     pub fn until(&self, expression: &str) -> Result<()> {
         let found =
             eventually(expression, || self.eval(expression).ok().filter(|v| v == &json!(true)).map(drop));
-        found.with_context(|| format!("page log: {}", self.eval("window.log").unwrap_or_default()))
+        found.with_context(|| format!("page log: {}", self.eval("window.events").unwrap_or_default()))
     }
 
     /// Writes a picture of the page.
@@ -110,7 +110,7 @@ impl Page {
 
     /// Waits for a callback of the SDK, by its name.
     pub fn called_back(&self, name: &str) -> Result<()> {
-        self.until(&format!("window.log.some(l => l[1] === {})", json!(name)))
+        self.until(&format!("window.events.some(l => l[1] === {})", json!(name)))
     }
 
     /// The local UDP port of the page's peer connection of a stream, once a pair is chosen.

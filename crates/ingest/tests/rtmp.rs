@@ -1,6 +1,8 @@
 //! RTMP against a scripted auth, a real registry and the crate's own client: the
 //! fence of each role, and what players live through.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;

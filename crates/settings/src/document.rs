@@ -14,11 +14,6 @@ const MAX_KEY: usize = 255;
 pub(crate) struct Document(Map<String, Value>);
 
 impl Document {
-    /// Values as they were written by [`Document::set_values`].
-    pub(crate) fn new(set: Map<String, Value>) -> Self {
-        Self(set)
-    }
-
     /// What is to be kept.
     pub(crate) fn set_values(&self) -> &Map<String, Value> {
         &self.0

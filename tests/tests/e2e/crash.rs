@@ -89,8 +89,10 @@ impl Change {
             }
             Self::Settings => {
                 let (settings, period) = (rest.settings()?, 100 + round);
-                let (first, second) =
-                    (settings["timeTokenPeriod"] == period, settings["hlsListSize"] == period.to_string());
+                let (first, second) = (
+                    settings["timeTokenPeriod"] == period,
+                    settings["hlsListSize"] == period.to_string().as_str(),
+                );
                 anyhow::ensure!(first == second, "half of the settings were written");
                 first
             }
