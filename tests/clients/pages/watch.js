@@ -1,7 +1,7 @@
 // Watches a <video>: pushes each presented picture's number (null where unreadable) to
 // window.pictures and keeps the loudest sound in window.peak. The strip that it reads is
 // described in tests/src/picture.rs.
-window.log = [];
+window.events = [];
 window.pictures = [];
 window.peak = 0;
 
