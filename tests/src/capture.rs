@@ -83,6 +83,11 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
+/// Whether the second byte of a packet on a media port is that of RTCP (RFC 5761, section 4).
+pub fn is_rtcp(second: u8) -> bool {
+    matches!(second, 192..=223)
+}
+
 /// A capture's packets in order.
 #[derive(Debug)]
 pub struct Wire(pub Vec<Packet>);
@@ -95,7 +100,7 @@ impl Wire {
         answer.map(|p| p.at).with_context(|| format!("no answer to {local} in the capture"))
     }
 
-    /// RTP and RTCP from `server` to `port` after `after`: times and payload types.
+    /// RTP and RTCP from `server` to `port` after `after`: times and second bytes.
     pub fn rtp(&self, server: SocketAddr, port: u16, after: Time) -> Vec<(Time, u8)> {
         let ours = self
             .0

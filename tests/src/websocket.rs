@@ -18,7 +18,7 @@ impl WebSocket {
             ("Connection", "Upgrade"),
             ("Upgrade", "websocket"),
             ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "c2x1aWNlIHRlc3RzIGhlcmU="),
+            ("Sec-WebSocket-Key", "c2x1aWNlIHRlc3RzIGhlcg=="),
         ];
         http.send("GET", path, &headers, b"")?;
         let answer = http.head()?;

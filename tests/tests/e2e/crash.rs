@@ -37,7 +37,7 @@ fn trace(server: &Server, arguments: &[&str]) -> Result<Process> {
     Ok(strace)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Block,
     Unblock,
@@ -110,8 +110,9 @@ fn is_blocked(record: &Value) -> Result<bool> {
     Ok(what == "play")
 }
 
-/// One round: prepare, pull the plug during the change, start again, look.
-fn round(change: Change, (calls, nth): (&str, u32), number: usize, home: &Home) -> Result<()> {
+/// One round: prepare, pull the plug during the change, start again, look. Gives whether the
+/// change was acknowledged before the plug was pulled.
+fn round(change: Change, (calls, nth): (&str, u32), number: usize, home: &Home) -> Result<bool> {
     let server = Server::start_on(home.clone())?;
     let rest = server.rest();
     rest.login()?;
@@ -128,7 +129,8 @@ fn round(change: Change, (calls, nth): (&str, u32), number: usize, home: &Home) 
     let made = change.is_made(&rest, number)?;
     anyhow::ensure!(made || !acknowledged, "acknowledged and lost");
     rest.code(STREAM, "keeper", "play").context("an older record is gone")?;
-    server.kill().map(drop)
+    server.kill()?;
+    Ok(acknowledged)
 }
 
 #[test]
@@ -139,9 +141,20 @@ fn nothing_acknowledged_is_lost_whenever_the_plug_is_pulled() {
     server.stop().unwrap();
     let changes = [Change::Block, Change::Unblock, Change::Add, Change::Delete, Change::Settings];
     let rounds = changes.iter().flat_map(|change| STEPS.iter().map(move |step| (*change, *step)));
+    let mut cut_short = Vec::new();
     for (number, (change, step)) in rounds.enumerate() {
-        round(change, step, number, &home)
+        let acknowledged = round(change, step, number, &home)
             .unwrap_or_else(|e| panic!("round {number}, {change:?} killed at {step:?}: {e:#}"));
+        if !acknowledged {
+            cut_short.push((change, step));
+        }
+    }
+    for change in changes {
+        let kills = cut_short.iter().filter(|(cut, _)| *cut == change).count();
+        assert!(
+            kills >= 3,
+            "the plug was pulled only {kills} times before {change:?} was done: {cut_short:?}"
+        );
     }
     let data = std::fs::read_dir(home.data()).unwrap().flatten();
     for file in data.filter(|f| f.path().is_file()) {
