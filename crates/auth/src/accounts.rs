@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(make(SetupProof::None).await.unwrap(), Err(FirstAccountError::NotAllowed));
         let wrong = SetupProof::Token(Secret::new("wrong".to_owned()));
         assert_eq!(make(wrong).await.unwrap(), Err(FirstAccountError::NotAllowed));
-        let (a, b) = futures_util::join!(make(SetupProof::Token(token.clone())), make(SetupProof::Loopback));
+        let (a, b) = tokio::join!(make(SetupProof::Token(token.clone())), make(SetupProof::Loopback));
         assert_eq!([a.unwrap(), b.unwrap()], [Ok(()), Err(FirstAccountError::Exists)]);
         assert!(!accounts.send(NeedsFirstAccount).await.unwrap());
     }

@@ -13,6 +13,8 @@ mod guess;
 mod lru;
 mod record;
 mod state;
+#[cfg(test)]
+mod testing;
 
 pub use accounts::{Accounts, AccountsError};
 pub use actor::{Auth, Config, start};

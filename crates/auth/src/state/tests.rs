@@ -1,1 +1,411 @@
+//! Races against a plain map, and one test per decision.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use contract::auth::{
+    Authorize, Change, CodeKind, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
+    PutSubscriberError, RemoveSubscriber,
+};
+use contract::{Action, Actions, AppSettings, ManualClock, Protocol, Standing, StandingCell};
+use proptest::prelude::*;
+
+use super::*;
+use crate::gates::{self, Refusal};
+use crate::testing::{SECRET, Script, ask, block, guarded, peer, put, stream, sub, unblock};
+
+mod model;
+
+const START: WallMs = WallMs(1_700_000_000_000);
+
+/// A state, its clock and its disk.
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) clock: ManualClock,
+    pub(super) settings: AppSettings,
+    pub(super) script: Script,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let clock = ManualClock::new(START);
+        let tables = Tables { subscribers: Vec::new(), blocks: Vec::new(), events: Vec::new() };
+        let (state, _) = State::load(gates::ALL, tables, clock.now()).unwrap();
+        Self { state, clock, settings: guarded(), script: Script::new() }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    fn code(&self, who: &str, action: Action) -> Option<contract::TotpCode> {
+        let ask = IssueCode { stream: stream(), subscriber: sub(who), kind: CodeKind::For(action) };
+        self.state.issue(&ask, &self.settings, self.now().wall).ok()
+    }
+
+    pub(super) fn login(&mut self, who: &str, action: Action) -> Result<Granted, Refusal> {
+        self.login_as(who, action, |_| ())
+    }
+
+    fn login_as(
+        &mut self,
+        who: &str,
+        action: Action,
+        change: impl FnOnce(&mut Authorize),
+    ) -> Result<Granted, Refusal> {
+        let mut ask = ask(action, Some(who), self.code(who, action), self.script.session());
+        change(&mut ask);
+        let now = self.now();
+        self.state.expire(now);
+        self.state.authorize(&ask, Some(&self.settings), now)
+    }
+
+    fn put(&mut self, who: &str, secret: Option<&str>, limit: i32) -> Vec<Fence> {
+        let mut putting = self.state.put(&put(who, secret, limit), &self.settings).unwrap();
+        self.state.put_done(&putting);
+        std::mem::take(&mut putting.fences)
+    }
+
+    fn block(&mut self, who: &str, actions: Actions, seconds: u64) -> Tightened_ {
+        let now = self.now();
+        self.state.block(&block(who, actions, seconds), now)
+    }
+
+    fn view(&self, who: &str) -> Option<contract::auth::SubscriberView> {
+        self.state.get(&GetSubscriber { stream: stream(), subscriber: sub(who) })
+    }
+
+    fn events(&self) -> Vec<Change> {
+        let ask = ListEvents { stream: stream(), subscriber: None, offset: 0, size: 100 };
+        self.state.list_events(&ask).into_iter().map(|event| event.change).collect()
+    }
+}
+
+type Tightened_ = super::block::Tightened;
+
+#[actix_rt::test]
+async fn a_block_during_the_sync_of_an_unblock_stays() {
+    let mut world = World::new();
+    world.block("alice", Actions::Both, 60);
+    let unblocking = world.state.unblock(&unblock("alice", Actions::Both));
+    world.block("alice", Actions::Only(Action::Play), 60);
+    assert!(world.state.unblocked(&unblocking).is_empty());
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+    assert!(world.login("alice", Action::Publish).is_ok());
+}
+
+#[actix_rt::test]
+async fn the_deadline_of_a_renewed_block_is_the_new_one() {
+    let mut world = World::new();
+    world.block("alice", Actions::Both, 10);
+    world.clock.advance(Duration::from_secs(5));
+    world.block("alice", Actions::Both, 10);
+    world.clock.advance(Duration::from_secs(6));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+    world.clock.advance(Duration::from_secs(4));
+    assert!(world.login("alice", Action::Play).is_ok());
+}
+
+#[actix_rt::test]
+async fn a_block_ends_in_time_even_if_its_unblock_failed() {
+    let mut world = World::new();
+    world.block("alice", Actions::Both, 10);
+    let unblocking = world.state.unblock(&unblock("alice", Actions::Both));
+    world.state.unblock_failed(&unblocking);
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+    world.clock.advance(Duration::from_secs(10));
+    assert!(world.login("alice", Action::Play).is_ok());
+}
+
+#[actix_rt::test]
+async fn a_step_of_the_wall_clock_neither_opens_nor_lengthens_a_block() {
+    let mut world = World::new();
+    world.block("alice", Actions::Both, 60);
+    world.clock.step_wall(WallMs(START.0 + 3_600_000));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+    world.clock.step_wall(WallMs(START.0 - 3_600_000));
+    world.clock.advance(Duration::from_secs(60));
+    assert!(world.login("alice", Action::Play).is_ok());
+}
+
+#[actix_rt::test]
+async fn an_absurd_duration_saturates() {
+    let mut world = World::new();
+    let tightened = world.block("alice", Actions::Both, u64::MAX);
+    assert_eq!(tightened.until, WallMs(u64::MAX));
+    world.clock.advance(Duration::from_secs(50 * 365 * 24 * 3600));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+}
+
+#[actix_rt::test]
+async fn both_directions_have_their_own_deadline() {
+    let mut world = World::new();
+    world.block("alice", Actions::Only(Action::Play), 120);
+    world.block("alice", Actions::Only(Action::Publish), 60);
+    let view = world.view("alice").unwrap();
+    assert_eq!(view.play_blocked_until, Some(START.after(Duration::from_secs(120))));
+    assert_eq!(view.publish_blocked_until, Some(START.after(Duration::from_secs(60))));
+    let unblocking = world.state.unblock(&unblock("alice", Actions::Only(Action::Play)));
+    world.state.unblocked(&unblocking);
+    assert_eq!(world.view("alice").unwrap().play_blocked_until, None);
+    assert!(world.view("alice").unwrap().publish_blocked_until.is_some());
+}
+
+#[actix_rt::test]
+async fn a_blocked_player_is_suspended_and_a_blocked_publisher_revoked() {
+    let mut world = World::new();
+    let player = world.login("alice", Action::Play).unwrap();
+    let publisher = world.login("alice", Action::Publish).unwrap();
+    let tightened = world.block("alice", Actions::Both, 10);
+    assert_eq!((tightened.stopped, tightened.fences.len()), (2, 2));
+    assert_eq!(player.standing.get(), Standing::Suspended);
+    assert_eq!(publisher.standing.get(), Standing::Revoked);
+    world.clock.advance(Duration::from_secs(10));
+    let now = world.now();
+    assert_eq!(world.state.expire(now).fences.len(), 1);
+    assert_eq!(player.standing.get(), Standing::Granted);
+    assert_eq!(publisher.standing.get(), Standing::Revoked);
+}
+
+#[actix_rt::test]
+async fn a_block_of_somebody_unknown_leaves_a_record_without_type_and_limit() {
+    let mut world = World::new();
+    world.block("zoe", Actions::Both, 10);
+    let view = world.view("zoe").unwrap();
+    assert_eq!((view.kind, view.limit, view.has_secret), (None, -1, false));
+    let all = ListSubscribers { stream: stream(), offset: 0, size: 10 };
+    assert_eq!(world.state.list(&all).len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_valid_login_takes_over_the_own_publisher_and_nobody_elses() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    let first = world.login("alice", Action::Publish).unwrap();
+    let other = world.login("bob", Action::Publish).unwrap();
+    let second = world.login("alice", Action::Publish).unwrap();
+    assert_eq!(first.standing.get(), Standing::Revoked);
+    assert_eq!(other.standing.get(), Standing::Granted);
+    assert_eq!(second.fences[0].close, Some(CloseReason::TakenOver));
+    assert_eq!(second.replaces, Some(second.fences[0].session.id));
+    assert!(world.state.take_notices().contains(&Notice::TakenOver(stream(), sub("alice"))));
+}
+
+#[actix_rt::test]
+async fn without_codes_nobody_is_taken_over() {
+    let mut world = World::new();
+    world.settings = AppSettings::default();
+    let first = world.login("alice", Action::Publish).unwrap();
+    assert_eq!(world.login("alice", Action::Publish).unwrap().replaces, None);
+    assert!(first.standing.is_granted());
+}
+
+#[actix_rt::test]
+async fn a_player_beyond_the_limit_waits_until_another_is_silent() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    let first = world.login("alice", Action::Play).unwrap();
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
+    let held = world.state.permits.get(first.permit).unwrap();
+    held.session.traffic.heard(world.now().wall);
+    world.clock.advance(Duration::from_millis(2999));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
+    world.clock.advance(Duration::from_millis(1));
+    assert!(world.login("alice", Action::Play).unwrap().replaces.is_some());
+    assert_eq!(first.standing.get(), Standing::Revoked);
+}
+
+#[actix_rt::test]
+async fn a_released_permit_frees_its_place() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    let first = world.login("alice", Action::Play).unwrap();
+    world.state.release(first.permit, START);
+    assert!(world.login("alice", Action::Play).is_ok());
+}
+
+#[actix_rt::test]
+async fn limits_of_none_and_no_limit() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 0);
+    assert_eq!(world.login("alice", Action::Publish).unwrap_err(), Refusal::Limit);
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
+    world.put("alice", Some(SECRET), -1);
+    for _ in 0..10 {
+        world.login("alice", Action::Play).unwrap();
+    }
+}
+
+#[actix_rt::test]
+async fn hls_takes_one_place_per_address() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    let hls = |last| {
+        move |ask: &mut Authorize| {
+            ask.protocol = Protocol::Hls;
+            ask.peer = peer(last);
+        }
+    };
+    world.login_as("alice", Action::Play, hls(1)).unwrap();
+    world.login_as("alice", Action::Play, hls(1)).unwrap();
+    assert_eq!(world.login_as("alice", Action::Play, hls(2)).unwrap_err(), Refusal::Limit);
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
+}
+
+#[actix_rt::test]
+async fn events_are_written_once_per_session() {
+    let mut world = World::new();
+    let granted = world.login("alice", Action::Play).unwrap();
+    world.block("alice", Actions::Both, 10);
+    world.state.release(granted.permit, START);
+    world.state.release(granted.permit, START);
+    assert_eq!(world.events(), [Change::Connected, Change::Disconnected]);
+}
+
+#[actix_rt::test]
+async fn switching_events_on_records_no_end_without_a_beginning() {
+    let mut world = World::new();
+    world.settings.streams.write_events = false;
+    let quiet = world.login("alice", Action::Play).unwrap();
+    world.settings.streams.write_events = true;
+    world.state.release(quiet.permit, START);
+    assert!(world.events().is_empty());
+}
+
+#[actix_rt::test]
+async fn a_changed_secret_shuts_out_those_whom_the_old_one_let_in() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 5);
+    let inside = world.login("alice", Action::Play).unwrap();
+    assert!(world.put("alice", Some(SECRET), 7).is_empty(), "the same secret");
+    let fences = world.put("alice", Some("mysecret"), 7);
+    assert_eq!(fences[0].close, Some(CloseReason::Revoked));
+    assert_eq!(inside.standing.get(), Standing::Revoked);
+    assert!(world.login("alice", Action::Play).is_ok());
+}
+
+#[actix_rt::test]
+async fn adding_again_keeps_the_block() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    world.block("alice", Actions::Both, 60);
+    world.put("alice", Some("mysecret"), 1);
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+}
+
+#[actix_rt::test]
+async fn a_removal_shuts_out_at_once_and_forgets_when_it_is_on_disk() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 5);
+    let inside = world.login("alice", Action::Play).unwrap();
+    world.block("alice", Actions::Only(Action::Publish), 60);
+    let ask = RemoveSubscriber { stream: stream(), subscriber: Some(sub("alice")) };
+    let removing = world.state.remove(&ask, &world.settings);
+    assert_eq!((removing.count, inside.standing.get()), (1, Standing::Revoked));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Withdrawn);
+    world.state.removed(&removing);
+    assert!(world.view("alice").is_none());
+    assert!(world.login("alice", Action::Publish).is_ok(), "with a derived code, and no block");
+    world.state.release(inside.permit, START);
+    assert_eq!(world.events(), [Change::Connected], "only of the login after the removal");
+}
+
+#[actix_rt::test]
+async fn a_failed_removal_or_change_stays_tight() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 5);
+    let ask = RemoveSubscriber { stream: stream(), subscriber: None };
+    let removing = world.state.remove(&ask, &world.settings);
+    world.state.remove_failed(&removing);
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Withdrawn);
+    world.put("alice", Some(SECRET), 5);
+    assert!(world.login("alice", Action::Play).is_ok());
+}
+
+#[actix_rt::test]
+async fn a_block_during_a_removal_survives_it_with_a_record() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 5);
+    let ask = RemoveSubscriber { stream: stream(), subscriber: None };
+    let removing = world.state.remove(&ask, &world.settings);
+    world.block("alice", Actions::Both, 60);
+    world.state.removed(&removing);
+    let view = world.view("alice").unwrap();
+    assert!(!view.has_secret && view.play_blocked_until.is_some());
+}
+
+#[actix_rt::test]
+async fn a_period_is_the_settings_on_the_day_of_registration() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    world.settings.security.period = 600;
+    assert_eq!(world.view("alice").unwrap().period, Some(60));
+    world.settings.security.period = 9;
+    let refused = world.state.put(&put("bob", None, 1), &world.settings);
+    assert_eq!(refused.unwrap_err(), PutSubscriberError::Period);
+    let refused = world.state.put(&put("bob", Some("SecretKey"), 1), &world.settings);
+    assert_eq!(refused.unwrap_err(), PutSubscriberError::Secret);
+}
+
+#[actix_rt::test]
+async fn a_code_is_issued_as_ams_does() {
+    let mut world = World::new();
+    let issue = |world: &World, who: &str, kind| {
+        let ask = IssueCode { stream: stream(), subscriber: sub(who), kind };
+        world.state.issue(&ask, &world.settings, START)
+    };
+    world.put("alice", Some(SECRET), 1);
+    assert_eq!(issue(&world, "alice", CodeKind::Unknown).unwrap().reveal(), "895298");
+    assert_eq!(issue(&world, "bob", CodeKind::Unknown), Err(IssueCodeError::Kind));
+    assert_eq!(issue(&world, "bob", CodeKind::Unsaid), issue(&world, "bob", CodeKind::For(Action::Play)));
+    world.settings.security.secret_play = None;
+    assert_eq!(issue(&world, "bob", CodeKind::Unsaid), Err(IssueCodeError::NoSecret));
+}
+
+#[actix_rt::test]
+async fn the_code_of_the_step_before_is_accepted_and_no_older_one() {
+    let mut world = World::new();
+    world.clock.step_wall(WallMs(28_333_334 * 60_000));
+    let code = world.code("alice", Action::Play);
+    world.clock.advance(Duration::from_secs(119));
+    world.login_as("alice", Action::Play, |ask| ask.credentials.code = code).unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    let late = world.login_as("alice", Action::Play, |ask| ask.credentials.code = code);
+    assert_eq!(late.unwrap_err(), Refusal::WrongCode);
+}
+
+#[actix_rt::test]
+async fn what_is_on_disk_is_what_a_restart_finds() {
+    let store = store::Store::memory();
+    let mut world = World::new();
+    let mut putting = world.state.put(&put("alice", Some(SECRET), 3), &world.settings).unwrap();
+    store.commit(std::mem::take(&mut putting.write)).await.unwrap();
+    let tightened = world.block("alice", Actions::Only(Action::Play), 60);
+    store.commit(tightened.write).await.unwrap();
+    world.clock.advance(Duration::from_secs(59));
+    let (state, ended) =
+        State::load(gates::ALL, Tables::read(|table| store.scan(table)).unwrap(), world.now()).unwrap();
+    world.state = state;
+    assert!(ended.is_empty());
+    assert_eq!(world.view("alice").unwrap().limit, 3);
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Blocked);
+    world.clock.advance(Duration::from_secs(1));
+    assert!(world.login("alice", Action::Play).is_ok());
+    let (_, ended) =
+        State::load(gates::ALL, Tables::read(|table| store.scan(table)).unwrap(), world.now()).unwrap();
+    assert_eq!(ended.len(), 1, "an ended block is removed");
+}
+
+pub(super) fn is_live(cell: &StandingCell) -> bool {
+    cell.is_granted()
+}
+
+pub(super) type Held = BTreeMap<contract::auth::PermitId, (usize, Action, std::sync::Arc<StandingCell>)>;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn nobody_blocked_is_ever_live(steps in proptest::collection::vec(model::step(), 1..80)) {
+        actix_rt::System::new().block_on(async { model::run(steps) })?;
+    }
+}
