@@ -52,6 +52,11 @@ impl Player {
         if url.starts_with("rtmp") {
             command.args(["-rtmp_live", "live", "-fflags", "nobuffer"]);
         }
+        if sound == Sound::Leave {
+            // ffmpeg looks for the name of a codec that it does not know for 5 MB, which at
+            // our bit rate is 40 s.
+            command.args(["-probesize", "250000"]);
+        }
         command.args([
             "-i",
             url,

@@ -16,6 +16,7 @@ pub mod peer;
 pub mod picture;
 pub mod proc;
 pub mod rest;
+pub mod rtmp_client;
 pub mod rtmp_wire;
 pub mod seen;
 pub mod server;

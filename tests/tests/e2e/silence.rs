@@ -13,6 +13,7 @@ use sluice_tests::machine;
 use sluice_tests::peer::Peer;
 use sluice_tests::proc::Process;
 use sluice_tests::rest::Rest;
+use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::rtmp_wire;
 use sluice_tests::server::Server;
 use sluice_tests::wait::eventually;
@@ -230,9 +231,10 @@ fn a_blocked_rtmp_publisher_silences_his_stream_until_he_logs_in_again() {
     let _machine = machine::whole();
     let mut stage = Stage::set().unwrap();
     let capture = stage.capture().unwrap();
-    let rtmp = stage.rtmp_player(STREAM, ALICE).unwrap();
+    let name = format!("{STREAM}?{}", stage.rest.query(STREAM, ALICE, "play").unwrap());
+    let rtmp = RtmpClient::play(stage.server.rtmp, &name).unwrap();
     let mut whep = Peer::play(&stage.whep_url(STREAM, BOB).unwrap()).unwrap();
-    rtmp.plays(30, Sound::Leave).unwrap();
+    rtmp.more(100_000).unwrap();
     whep.plays(30).unwrap();
     let blocked = stage.rest.block(STREAM, "publisher", 600, "publish").unwrap();
     stage.publisher.wait().expect("the blocked publisher's connection is closed");
@@ -242,7 +244,8 @@ fn a_blocked_rtmp_publisher_silences_his_stream_until_he_logs_in_again() {
     assert!(!refused.success());
     let wire = capture.stop().unwrap();
     let at = wire.answered(blocked.local).unwrap();
-    assert!(rtmp_players(&wire, stage.server.rtmp, at).unwrap().iter().all(|bytes| *bytes == 0));
+    assert!(rtmp_media(&wire, stage.server.rtmp, rtmp.port().unwrap(), 0).unwrap() > 100_000);
+    assert_eq!(rtmp_media(&wire, stage.server.rtmp, rtmp.port().unwrap(), at).unwrap(), 0);
     check_silent(&wire, &stage.server, &whep.ports().unwrap(), at, Allowed::Reports);
     let playlist = http::get(
         stage.server.http,
@@ -252,7 +255,8 @@ fn a_blocked_rtmp_publisher_silences_his_stream_until_he_logs_in_again() {
 
     stage.rest.block(STREAM, "publisher", 0, "publish").unwrap();
     stage.publisher = publish(&stage.server, &stage.rest, STREAM).unwrap();
-    rtmp.sight().more(30).unwrap();
+    rtmp.more(100_000).unwrap();
+    assert!(!rtmp.is_closed());
     whep.more(30).unwrap();
     stage.end().unwrap();
 }

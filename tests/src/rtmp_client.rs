@@ -1,0 +1,105 @@
+//! An RTMP player that decodes nothing and stays connected whatever it is told. ffmpeg hangs
+//! up at `NetStream.Play.UnpublishNotify`; other players wait for the publisher's return.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+
+use crate::rtmp_wire;
+use crate::wait::eventually;
+
+/// A playing connection. Dropping it closes it.
+pub struct RtmpClient {
+    stream: TcpStream,
+    received: Arc<Mutex<Vec<u8>>>,
+    closed: Arc<AtomicBool>,
+}
+
+impl RtmpClient {
+    /// Connects to application `live` and plays `name`, which may carry a query.
+    pub fn play(host: SocketAddr, name: &str) -> Result<Self> {
+        let mut stream = TcpStream::connect(host)?;
+        // C0, C1 with the zeros of the simple handshake, C2 that nobody compares.
+        stream.write_all(&[&[3][..], &[0; 1536], &[0; 1536]].concat())?;
+        stream.write_all(&command(0, &[text("connect"), number(1.0), object(&[("app", "live")])]))?;
+        stream.write_all(&command(0, &[text("createStream"), number(2.0), vec![5]]))?;
+        stream.write_all(&command(1, &[text("play"), number(3.0), vec![5], text(name)]))?;
+        let client = Self { stream, received: Arc::default(), closed: Arc::default() };
+        client.read()?;
+        Ok(client)
+    }
+
+    /// Bytes of sound and picture so far.
+    pub fn media(&self) -> Result<usize> {
+        rtmp_wire::media_from(&self.received.lock().unwrap_or_else(PoisonError::into_inner), 0)
+    }
+
+    /// Waits until `more` bytes of media beyond those of now have come.
+    pub fn more(&self, more: usize) -> Result<()> {
+        let wanted = self.media()? + more;
+        eventually(&format!("{more} more bytes of media"), || (self.media().ok()? >= wanted).then_some(()))
+    }
+
+    /// Whether the server has closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Our port.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.stream.local_addr()?.port())
+    }
+
+    fn read(&self) -> Result<()> {
+        let mut stream = self.stream.try_clone().context("a second handle")?;
+        let (received, closed) = (self.received.clone(), self.closed.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 16384];
+            while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                received.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..count]);
+            }
+            closed.store(true, Ordering::SeqCst);
+        });
+        Ok(())
+    }
+}
+
+impl Drop for RtmpClient {
+    fn drop(&mut self) {
+        let _gone = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// A command message (type 20) in chunks of 128 bytes.
+fn command(stream: u32, values: &[Vec<u8>]) -> Vec<u8> {
+    let body = values.concat();
+    let length = (body.len() as u32).to_be_bytes();
+    let mut chunks = [&[3, 0, 0, 0][..], &length[1..], &[20], &stream.to_le_bytes()].concat();
+    for (i, part) in body.chunks(128).enumerate() {
+        if i > 0 {
+            chunks.push(0xc3);
+        }
+        chunks.extend_from_slice(part);
+    }
+    chunks
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&[2][..], &bare(text)].concat()
+}
+
+fn bare(text: &str) -> Vec<u8> {
+    [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+fn number(number: f64) -> Vec<u8> {
+    [&[0][..], &number.to_be_bytes()].concat()
+}
+
+fn object(fields: &[(&str, &str)]) -> Vec<u8> {
+    let fields = fields.iter().map(|(name, value)| [bare(name), text(value)].concat());
+    [&[3][..], &fields.collect::<Vec<_>>().concat(), &[0, 0, 9]].concat()
+}
