@@ -16,8 +16,10 @@ use crate::testing::{Script, Told, ask, block, guarded, put, stream, sub, unbloc
 /// A disk that answers when the test says so, in the order of the calls.
 struct HeldDisk {
     store: Store,
-    waiting: RefCell<VecDeque<(Batch, oneshot::Sender<Result<(), StoreError>>)>>,
+    waiting: RefCell<VecDeque<(Batch, Answer)>>,
 }
+
+type Answer = oneshot::Sender<Result<(), StoreError>>;
 
 impl HeldDisk {
     fn new() -> Rc<Self> {

@@ -118,7 +118,10 @@ impl State {
     /// deadline under another version, so an old one cannot end it.
     pub(crate) fn expire(&mut self, now: Now) -> Expired {
         let mut expired = Expired::default();
-        while let Some((stream, subscriber, action)) = self.subjects.due(now.mono) {
+        while let Some((stream, subscriber, action, of)) = self.subjects.pop_due(now.mono) {
+            if !self.subjects.holds(&stream, &subscriber, action, of) {
+                continue;
+            }
             let version = self.next_version();
             self.subjects.entry(&stream, &subscriber).bar_mut(action).newest = version;
             expired.write.delete_block(&stream, &subscriber, action);

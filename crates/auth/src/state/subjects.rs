@@ -159,10 +159,24 @@ impl Subjects {
         self.deadlines.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    /// Whose block is the next to end, if it ends by `now`.
-    pub(super) fn due(&self, now: Instant) -> Option<(StreamKey, SubscriberId, Action)> {
-        let (&(at, _), whose) = self.deadlines.first_key_value()?;
-        (at <= now).then(|| whose.clone())
+    /// Takes the next deadline that has come; whose it is, and of which block.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(StreamKey, SubscriberId, Action, Version)> {
+        let next = self.deadlines.first_entry().filter(|next| next.key().0 <= now)?;
+        let version = next.key().1;
+        let (stream, subscriber, action) = next.remove();
+        Some((stream, subscriber, action, version))
+    }
+
+    /// Whether this very block is in force, and not one that renewed it.
+    pub(super) fn holds(
+        &self,
+        stream: &StreamKey,
+        subscriber: &SubscriberId,
+        action: Action,
+        version: Version,
+    ) -> bool {
+        let in_force = self.get(stream, subscriber).and_then(|subject| subject.bar(action).in_force);
+        in_force.is_some_and(|in_force| in_force.version == version)
     }
 
     /// Takes over from `old` all that keeps somebody out, and the versions that

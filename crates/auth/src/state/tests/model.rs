@@ -45,6 +45,9 @@ pub(in crate::state) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Which unblock this was, per direction.
+type Numbers = Vec<(Action, u64)>;
+
 /// What should be true, in the plainest form.
 struct Model {
     world: World,
@@ -52,7 +55,7 @@ struct Model {
     /// The number of the last block or unblock of each direction.
     last: BTreeMap<(usize, Action), u64>,
     number: u64,
-    waiting: Vec<(Unblocking, usize, Vec<(Action, u64)>)>,
+    waiting: Vec<(Unblocking, usize, Numbers)>,
     held: Held,
     revoked: Vec<contract::auth::PermitId>,
 }
