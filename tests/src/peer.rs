@@ -81,8 +81,18 @@ impl Peer {
 
     /// Waits until `more` pictures beyond those of now were decoded.
     pub fn more(&self, more: usize) -> Result<()> {
-        let wanted = self.count() + more;
-        eventually(&format!("{more} more pictures from WHEP"), || (self.count() >= wanted).then_some(()))
+        let (before, wanted) = (self.count(), self.count() + more);
+        let found =
+            eventually(&format!("{more} more pictures from WHEP"), || (self.count() >= wanted).then_some(()));
+        found.with_context(|| {
+            format!("{} more, state {}: {}", self.count() - before, self.state(), self.last())
+        })
+    }
+
+    /// Its last lines, for a failure.
+    fn last(&self) -> String {
+        let lines = self.process.log.lines();
+        lines[lines.len().saturating_sub(8)..].join(" ")
     }
 
     /// Waits for `pictures` and sound.

@@ -146,7 +146,7 @@ fn a_play_block_that_runs_out_gives_the_picture_back() {
     stage.rest.block(STREAM, BOB, 3, "play").unwrap();
     stage.forget_codes().unwrap();
     alice.sight().more(60).unwrap();
-    whep.more(60).unwrap();
+    whep.more(60).unwrap_or_else(|e| panic!("{e:#}\n{}", stage.server.process.log.text()));
     stage.end().unwrap();
 }
 
