@@ -54,8 +54,12 @@ async fn main() -> std::io::Result<()> {
     };
     let root = args.get(3).cloned().unwrap_or_else(|| "/work/node".to_owned());
     let (plane, admission) = Plane::start_here(AppSettings::default());
-    let config =
-        Config { listen: ([0, 0, 0, 0], udp).into(), announced: vec![], proxies: Default::default() };
+    let config = Config {
+        listen: ([0, 0, 0, 0], udp).into(),
+        announced: vec![],
+        transcodes: 2,
+        proxies: Default::default(),
+    };
     let webrtc = Webrtc::start(config, admission.clone(), Clock::system()).expect("a free port");
     let rtmp =
         sluice_ingest::rtmp::Rtmp::bind(rtmp, admission.clone(), Clock::system()).expect("a free port");

@@ -51,7 +51,8 @@ impl Server {
             system.block_on(async {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = ([127, 0, 0, 1], 0).into();
-                let config = Config { listen, announced: Vec::new(), proxies: Default::default() };
+                let config =
+                    Config { listen, announced: Vec::new(), transcodes: 2, proxies: Default::default() };
                 let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {

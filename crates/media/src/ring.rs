@@ -273,13 +273,15 @@ impl<T: Item> Reader<T> {
     }
 
     /// Forgets what was not read and goes on at the newest group of pictures if
-    /// the ring holds one, else at the next. For a player that comes back from a
-    /// suspension, or that lost its place.
+    /// the ring holds one, else at the next; says the tracks again, since what was
+    /// said of them may have been thrown away. For a player that comes back from a
+    /// suspension.
     pub fn restart(&mut self) {
         let shared = self.shared.clone();
         let state = lock(&shared);
         self.next = state.gop.unwrap_or_else(|| state.next());
         self.wait_gop = state.gop.is_none();
+        self.tracks = None;
     }
 
     /// Goes on at the newest group of pictures if that starts later than its

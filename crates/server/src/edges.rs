@@ -45,6 +45,7 @@ impl Edges {
             webrtc::Config {
                 listen: config.webrtc.listen,
                 announced: config.webrtc.announced.clone(),
+                transcodes: config.webrtc.transcodes,
                 proxies: proxies.clone(),
             },
             admission.clone(),

@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod edges;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -59,7 +60,8 @@ async fn stop_signal() -> Result<&'static str> {
 
 fn trace(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log.level).context("log.level")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     Ok(())
 }
 

@@ -20,6 +20,11 @@ const NOTSENT: u32 = 16 << 10;
 /// Read at a time.
 const READ: usize = 32 << 10;
 
+/// What may wait to be written before nothing more is read: whatever the peer
+/// says then could only make more answers. It is more than a player's own queue
+/// with an ordinary picture in it, so players are heard while they are served.
+const UNREAD: usize = 1 << 20;
+
 /// A peer that takes nothing for so long is gone.
 const STALLED: Duration = Duration::from_secs(10);
 
@@ -81,10 +86,13 @@ impl Wire {
     /// media bytes went. Cancel-safe.
     pub(super) async fn pump(&mut self) -> Result<usize, WireError> {
         self.take_control();
-        let writing = self.wants_write();
+        let (reading, writing) = (self.outbox.len() < UNREAD, self.wants_write());
+        if !reading && !writing {
+            return Err(WireError::Stalled);
+        }
         let stalled = self.progress + STALLED;
         tokio::select! {
-            ready = self.socket.readable() => {
+            ready = self.socket.readable(), if reading => {
                 ready?;
                 self.read()?;
                 Ok(0)

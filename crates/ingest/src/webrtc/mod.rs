@@ -51,13 +51,13 @@ pub struct Config {
     /// Addresses that offers and answers announce. Empty: those of this machine.
     /// Behind address translation this must be the public address.
     pub announced: Vec<IpAddr>,
+    /// Streams with B-frames that are decoded and encoded again at a time; further
+    /// ones show key frames only. Each takes about a quarter of a core at 720p.
+    pub transcodes: usize,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
 
-/// A stream of 1280x720 with B-frames takes a fifth of a core; further ones show
-/// key frames only.
-const TRANSCODES_PER_CORE: usize = 3;
 /// How soon it is noticed that the media thread has ended.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -107,9 +107,8 @@ pub struct Webrtc {
 impl Webrtc {
     /// Binds the port and starts the media thread.
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let Config { listen, announced, proxies } = config;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let slots = Slots::new(cores * TRANSCODES_PER_CORE);
+        let Config { listen, announced, transcodes, proxies } = config;
+        let slots = Slots::new(transcodes);
         let started = shard::spawn(ShardConfig { listen, announced, slots, clock: clock.clone() });
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
