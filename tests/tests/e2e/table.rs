@@ -91,12 +91,29 @@ impl Row {
         let browser = Browser::start()?;
         let published = Published::start(publisher, &server, &browser)?;
         server.rest().wait_live(STREAM).with_context(|| server.process.log.text())?;
-        let row = std::thread::scope(|scope| {
-            let rtmp = scope.spawn(|| play_rtmp(publisher, &server));
-            let hls = scope.spawn(|| play_hls(&server, &browser));
-            let sdk = scope.spawn(|| play_sdk(&server, &browser));
-            let whep = scope.spawn(|| play_whep(&server));
-            let told = |outcome: Result<()>| outcome.map_err(|error| format!("{error:#}"));
+        let row = Self::played(publisher, &server, &browser);
+        drop(published);
+        server.stop()?;
+        Ok(row)
+    }
+
+    /// Side by side to save time; one after the other behind OBS, which draws and
+    /// encodes in software and repeats pictures when the machine is busy.
+    fn played(publisher: Publisher, server: &Server, browser: &Browser) -> Self {
+        let told = |outcome: Result<()>| outcome.map_err(|error| format!("{error:#}"));
+        if publisher == Publisher::Obs {
+            return Self {
+                rtmp: told(play_rtmp(publisher, server)),
+                hls: told(play_hls(server, browser)),
+                sdk: told(play_sdk(server, browser)),
+                whep: told(play_whep(server)),
+            };
+        }
+        std::thread::scope(|scope| {
+            let rtmp = scope.spawn(|| play_rtmp(publisher, server));
+            let hls = scope.spawn(|| play_hls(server, browser));
+            let sdk = scope.spawn(|| play_sdk(server, browser));
+            let whep = scope.spawn(|| play_whep(server));
             let gone = || Err(anyhow::anyhow!("the player's thread panicked"));
             Self {
                 rtmp: told(rtmp.join().unwrap_or_else(|_| gone())),
@@ -104,10 +121,7 @@ impl Row {
                 sdk: told(sdk.join().unwrap_or_else(|_| gone())),
                 whep: told(whep.join().unwrap_or_else(|_| gone())),
             }
-        });
-        drop(published);
-        server.stop()?;
-        Ok(row)
+        })
     }
 }
 
