@@ -42,6 +42,7 @@ impl MessageBody for FileBody {
             return Poll::Ready(None);
         }
         if !self.open.may_send() {
+            self.open.cut();
             return Poll::Ready(Some(Err(Stopped)));
         }
         let len = self.rest.len().min(CHUNK);

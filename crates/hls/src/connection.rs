@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 /// A duplicate of a connection's descriptor. The HTTP server owns the socket and
 /// shows it to nobody; without this, bytes that it has buffered or handed to the
-/// kernel are out of reach. Dropped with the connection, so it keeps none open.
+/// kernel are out of reach.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: OwnedFd,
@@ -23,9 +23,11 @@ impl Connection {
         let _ = session::tcp::reset(self.socket.as_fd());
     }
 
-    /// Whether the kernel holds nothing that was never sent.
+    /// Whether the kernel holds nothing that was never sent, and never will be: of
+    /// a connection that is gone it would count what it threw away.
     pub(crate) fn is_drained(&self) -> bool {
-        session::tcp::unsent(self.socket.as_fd()).is_ok_and(|bytes| bytes == 0)
+        let gone = socket2::SockRef::from(&self.socket).peer_addr().is_err();
+        gone || session::tcp::unsent(self.socket.as_fd()).is_ok_and(|bytes| bytes == 0)
     }
 }
 
@@ -38,5 +40,28 @@ pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
         }
         // Out of descriptors: this connection gets no media.
         Err(error) => tracing::warn!(%error, "cannot duplicate a connection's descriptor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_drained_when_it_has_sent_all_or_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let connection = Connection { socket: server.as_fd().try_clone_to_owned().unwrap() };
+        assert!(connection.is_drained());
+        server.set_nonblocking(true).unwrap();
+        while server.write(&[0; 1 << 16]).is_ok() {}
+        assert!(!connection.is_drained());
+        connection.reset();
+        assert!(connection.is_drained());
+        drop(client);
     }
 }

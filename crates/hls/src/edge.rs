@@ -193,6 +193,7 @@ impl Edge {
     pub(crate) fn sweep(&self) {
         let now = self.clock.now().mono;
         for grant in self.grants.all() {
+            grant.settle(now);
             if grant.silent_for(now) > self.patience(&grant) {
                 self.end(&grant);
             }

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use contract::registry::Live;
@@ -48,9 +48,13 @@ pub(crate) struct Grant {
 }
 
 /// One connection that carries or carried media for the grant.
+///
+/// It keeps the duplicate of the descriptor, not only a reference to it: when the
+/// HTTP server closes the socket, the kernel goes on sending what it holds, and a
+/// fence must still be able to reach that.
 #[derive(Debug)]
 struct Line {
-    connection: Weak<Connection>,
+    connection: Arc<Connection>,
     /// Bodies that are not finished.
     open: usize,
     /// When the last one finished.
@@ -58,8 +62,8 @@ struct Line {
 }
 
 impl Line {
-    fn is_settled(&self, connection: &Connection, now: Instant) -> bool {
-        self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && connection.is_drained()
+    fn is_settled(&self, now: Instant) -> bool {
+        self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && self.connection.is_drained()
     }
 }
 
@@ -122,25 +126,27 @@ impl Grant {
     /// and the media: what a fence does not see here, it forbids there.
     pub(crate) fn open(self: &Arc<Self>, connection: &Arc<Connection>) -> OpenBody {
         let now = self.clock.now().mono;
-        let weak = Arc::downgrade(connection);
         let mut lines = lock(&self.lines);
-        lines.retain(|line| line.connection.upgrade().is_some_and(|c| !line.is_settled(&c, now)));
-        match lines.iter_mut().find(|line| line.connection.ptr_eq(&weak)) {
+        lines.retain(|line| !line.is_settled(now));
+        match lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, connection)) {
             Some(line) => line.open += 1,
-            None => lines.push(Line { connection: weak.clone(), open: 1, ended: now }),
+            None => lines.push(Line { connection: connection.clone(), open: 1, ended: now }),
         }
-        OpenBody { grant: self.clone(), connection: weak, fence: self.fences.load(Ordering::Acquire) }
+        let fence = self.fences.load(Ordering::Acquire);
+        OpenBody { grant: self.clone(), connection: connection.clone(), fence }
+    }
+
+    /// Forgets connections that hold nothing of this grant any more.
+    pub(crate) fn settle(&self, now: Instant) {
+        lock(&self.lines).retain(|line| !line.is_settled(now));
     }
 
     /// The fence: after this, no byte of a body that was announced before leaves.
     pub(crate) fn fence(&self) {
         self.fences.fetch_add(1, Ordering::AcqRel);
         let now = self.clock.now().mono;
-        for line in lock(&self.lines).drain(..) {
-            match line.connection.upgrade() {
-                Some(connection) if !line.is_settled(&connection, now) => connection.reset(),
-                _ => {}
-            }
+        for line in lock(&self.lines).drain(..).filter(|line| !line.is_settled(now)) {
+            line.connection.reset();
         }
     }
 
@@ -156,7 +162,7 @@ impl Grant {
 #[derive(Debug)]
 pub(crate) struct OpenBody {
     grant: Arc<Grant>,
-    connection: Weak<Connection>,
+    connection: Arc<Connection>,
     fence: u64,
 }
 
@@ -166,6 +172,12 @@ impl OpenBody {
     pub(crate) fn may_send(&self) -> bool {
         self.grant.fences.load(Ordering::Acquire) == self.fence
             && self.grant.standing() == Some(Standing::Granted)
+    }
+
+    /// Disconnects, so that nothing which was handed out before is sent either.
+    /// The HTTP server would close in peace and let the kernel finish.
+    pub(crate) fn cut(&self) {
+        self.connection.reset();
     }
 
     /// Counts bytes that go out.
@@ -178,7 +190,7 @@ impl Drop for OpenBody {
     fn drop(&mut self) {
         let now = self.grant.clock.now().mono;
         let mut lines = lock(&self.grant.lines);
-        if let Some(line) = lines.iter_mut().find(|line| line.connection.ptr_eq(&self.connection)) {
+        if let Some(line) = lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, &self.connection)) {
             line.open = line.open.saturating_sub(1);
             line.ended = now;
         }

@@ -104,7 +104,7 @@ impl Shelf {
         let waits = async {
             loop {
                 changed.borrow_and_update();
-                if let Some(answer) = lock(&self.state).answer() {
+                if let Some(answer) = self.answer() {
                     return answer;
                 }
                 if changed.changed().await.is_err() {
@@ -113,6 +113,24 @@ impl Shelf {
             }
         };
         timeout(HOLD, waits).await.unwrap_or(Err(Nothing::NotYet))
+    }
+
+    /// `None`: wait.
+    fn answer(&self) -> Option<Result<(), Nothing>> {
+        let state = lock(&self.state);
+        match state.answer() {
+            // The next publisher is there already, and the task comes to him.
+            Some(Err(_)) if state.phase == Phase::Over && self.is_ahead_of(&state) => None,
+            answer => answer,
+        }
+    }
+
+    /// Whether the stream is live with a publish that the task has not begun.
+    fn is_ahead_of(&self, state: &State) -> bool {
+        let filled = state.live.as_ref().map(|live| live.generation);
+        let view = self.views.borrow();
+        let live = view.borrow();
+        live.as_ref().is_some_and(|live| Some(live.generation) != filled)
     }
 
     /// The publisher was silenced: empties the shelf before the task comes to
