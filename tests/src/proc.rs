@@ -5,11 +5,15 @@ use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::wait::eventually;
+use crate::wait::{STEP, eventually, eventually_within};
+
+/// For the last lines of a process that has ended.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// What a process printed so far, on both outputs.
 #[derive(Clone, Default)]
@@ -113,11 +117,16 @@ impl Process {
 
     /// Waits for its end and for the last of its lines.
     pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.wait_within(STEP)
+    }
+
+    /// Like [`Process::wait`], with a deadline of its own.
+    pub fn wait_within(&mut self, limit: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
-        let status = eventually(&what, || self.child.try_wait().ok().flatten())?;
-        for follower in self.followers.drain(..) {
-            let _panicked = follower.join();
-        }
+        let status = eventually_within(limit, &what, || self.child.try_wait().ok().flatten())?;
+        // What it started may hold its outputs open; then its own last lines are there already.
+        let told = || self.followers.iter().all(JoinHandle::is_finished).then_some(());
+        let _held_open = eventually_within(LAST_LINES, &what, told);
         Ok(status)
     }
 

@@ -5,11 +5,15 @@
 //! addresses of a default installation are replaced by those of the server under test.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::machine;
 use crate::server::Server;
+
+/// For the whole tour, which is meant to take five minutes by hand.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A command block of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,9 @@ pub fn blocks(markdown: &str) -> Vec<Block> {
 /// One script of all blocks, against `server`. It stops at the first command that fails, and
 /// ends what it left in the background.
 pub fn script(blocks: &[Block], server: &Server) -> String {
-    let mut script = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
+    // `kill 0` reaches the whole process group, which is ours alone, and not only the shells
+    // that `jobs` knows.
+    let mut script = String::from("set -euo pipefail\ntrap 'trap \"\" TERM; kill 0' EXIT\n");
     for block in blocks {
         let text = localised(&block.text, server);
         script += &if block.background { format!("{{\n{text}}} </dev/null &\n") } else { text };
@@ -67,7 +73,7 @@ pub fn run(document: &str, server: &Server) -> Result<String> {
     bash.current_dir(machine::root()).args(["-c", &script(&blocks, server)]);
     let mut process = crate::proc::Process::spawn("the tour", bash)?;
     drop(process.stdin()?);
-    let status = process.wait()?;
+    let status = process.wait_within(LIMIT).with_context(|| process.log.text())?;
     ensure!(status.success(), "the tour failed with {status}:\n{}", process.log.text());
     Ok(process.log.text())
 }
