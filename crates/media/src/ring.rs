@@ -71,8 +71,16 @@ struct State<T> {
     tracks: Arc<Tracks>,
     ended: Option<EndReason>,
     waiting: Vec<Waker>,
+    /// Readers that let sound wait for the picture.
+    patient: Vec<Waker>,
+    /// Blocks of sound that patient readers have not been woken for.
+    unannounced: usize,
     readers: usize,
 }
+
+/// Between two pictures of 30 a second there are at most two blocks of AAC or
+/// Opus; so with video running, patient readers are woken by pictures alone.
+const SOUND_WAITS: usize = 2;
 
 impl<T: Item> State<T> {
     fn next(&self) -> u64 {
@@ -84,11 +92,25 @@ impl<T: Item> State<T> {
         if starts {
             self.gop = Some(self.next());
         }
+        self.unannounced += 1;
+        if item.is_video() || self.tracks.video.is_none() {
+            self.unannounced = SOUND_WAITS + 1;
+        }
         self.bytes += item.cost();
         self.entries.push_back(Entry { tracks: self.tracks.clone(), item: Arc::new(item) });
         while self.bytes > self.limits.bytes || self.entries.len() > self.limits.items {
             self.drop_oldest();
         }
+    }
+
+    /// Whom to wake for what has changed.
+    fn awake(&mut self) -> Vec<Waker> {
+        let mut wakers = std::mem::take(&mut self.waiting);
+        if self.unannounced > SOUND_WAITS || self.ended.is_some() {
+            self.unannounced = 0;
+            wakers.append(&mut self.patient);
+        }
+        wakers
     }
 
     fn drop_oldest(&mut self) {
@@ -125,6 +147,8 @@ pub fn ring<T: Item>(tracks: Tracks, limits: Limits) -> Writer<T> {
             tracks: Arc::new(tracks),
             ended: None,
             waiting: Vec::new(),
+            patient: Vec::new(),
+            unannounced: 0,
             readers: 0,
         })),
     }
@@ -171,7 +195,7 @@ impl<T: Item> Writer<T> {
         let waiting = {
             let mut state = lock(&self.shared);
             f(&mut state);
-            std::mem::take(&mut state.waiting)
+            state.awake()
         };
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -204,7 +228,13 @@ impl<T: Item> Ring<T> {
         let mut state = lock(&self.shared);
         state.readers += 1;
         let next = state.gop.unwrap_or_else(|| state.next());
-        Reader { shared: self.shared.clone(), next, tracks: None, wait_gop: state.gop.is_none() }
+        Reader {
+            shared: self.shared.clone(),
+            next,
+            tracks: None,
+            wait_gop: state.gop.is_none(),
+            patient: false,
+        }
     }
 
     /// What the publisher sends now.
@@ -223,7 +253,7 @@ impl<T: Item> Ring<T> {
             let mut state = lock(&self.shared);
             state.ended = Some(EndReason::Silenced);
             state.clear();
-            std::mem::take(&mut state.waiting)
+            state.awake()
         };
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -242,9 +272,19 @@ pub struct Reader<T: Item> {
     tracks: Option<Arc<Tracks>>,
     /// Video is skipped until a group of pictures starts.
     wait_gop: bool,
+    patient: bool,
 }
 
 impl<T: Item> Reader<T> {
+    /// Lets sound wait for the next picture, a frame's time at most: one wake-up
+    /// and one system call then serve both. For players whose own buffer is larger
+    /// than that.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
+    }
+
     /// The next event, or the waker is kept and called when there is one.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
         let shared = self.shared.clone();
@@ -252,8 +292,9 @@ impl<T: Item> Reader<T> {
         match self.take(&state) {
             Some(event) => Poll::Ready(event),
             None => {
-                if !state.waiting.iter().any(|w| w.will_wake(cx.waker())) {
-                    state.waiting.push(cx.waker().clone());
+                let waiting = if self.patient { &mut state.patient } else { &mut state.waiting };
+                if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
+                    waiting.push(cx.waker().clone());
                 }
                 Poll::Pending
             }

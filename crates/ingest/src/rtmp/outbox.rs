@@ -23,8 +23,8 @@ pub(super) struct Outbox {
     len: usize,
 }
 
-/// As many pieces as one system call takes; more gain nothing.
-const SLICES: usize = 64;
+/// Pieces in one system call. A player that keeps up has one to three.
+pub(super) const SLICES: usize = 16;
 
 impl Outbox {
     pub(super) fn push(&mut self, carries: Carries, run: Bytes) {
@@ -43,13 +43,15 @@ impl Outbox {
         self.len == 0
     }
 
-    /// What to write next.
-    pub(super) fn slices(&self) -> Vec<IoSlice<'_>> {
+    /// What to write next, as many pieces as fit.
+    pub(super) fn slices<'a>(&'a self, into: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.written;
-        let slice =
-            |(_, run): &'_ (Carries, Bytes)| -> (usize, usize) { (std::mem::take(&mut skip), run.len()) };
-        let ranges: Vec<_> = self.runs.iter().take(SLICES).map(slice).collect();
-        self.runs.iter().zip(ranges).map(|((_, run), (from, to))| IoSlice::new(&run[from..to])).collect()
+        let mut count = 0;
+        for (slot, (_, run)) in into.iter_mut().zip(&self.runs) {
+            *slot = IoSlice::new(&run[std::mem::take(&mut skip)..]);
+            count += 1;
+        }
+        count
     }
 
     /// The kernel took so many bytes. Says how many of them were media, counted
@@ -100,7 +102,9 @@ mod tests {
     use super::*;
 
     fn rest(outbox: &Outbox) -> Vec<u8> {
-        outbox.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = outbox.slices(&mut slices);
+        slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
     #[test]

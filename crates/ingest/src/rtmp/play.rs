@@ -4,6 +4,7 @@
 //! them, so a slow player falls behind in the ring and skips to a keyframe
 //! there. What the task itself holds is bounded by [`QUEUE`] and one frame.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use media::{BusReader, Event as Media};
 use rtmp::{Event, Status};
 use session::tcp::Drained;
 use session::{Order, Orders, Player, Request, What};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, Interval, interval_at};
+use tokio_util::sync::WaitForCancellationFuture;
 
 use super::conn::{Context, Next, Role, blocked_text};
 use super::dialect;
@@ -84,12 +86,23 @@ enum Wake {
     Stop,
 }
 
+/// What is waited for from beginning to end.
+struct Ends<'a, 'token> {
+    killed: Pin<&'a mut WaitForCancellationFuture<'token>>,
+    stop: Pin<&'a mut WaitForCancellationFuture<'token>>,
+    ping: Interval,
+}
+
 impl Playing<'_> {
     async fn run(mut self) -> Result<Next, WireError> {
         self.player.live.mark_changed();
-        let mut ping = interval_at(Instant::now() + PING, PING);
+        let ping = interval_at(Instant::now() + PING, PING);
+        // Made once: each registers in a list under a lock that all players share.
+        let (killed, stop) = (self.orders.killed(), self.context.stop.clone());
+        let (killed, stop) = (pin!(killed.cancelled()), pin!(stop.cancelled()));
+        let mut ends = Ends { killed, stop, ping };
         loop {
-            let wake = self.wait(&mut ping).await;
+            let wake = self.wait(&mut ends).await;
             let over = match wake {
                 Wake::Killed => {
                     self.wire.reset();
@@ -116,16 +129,15 @@ impl Playing<'_> {
         }
     }
 
-    async fn wait(&mut self, ping: &mut tokio::time::Interval) -> Wake {
-        let killed = self.orders.killed();
+    async fn wait(&mut self, ends: &mut Ends<'_, '_>) -> Wake {
         let pulling = self.wire.queued() < QUEUE && self.player.link.standing.is_granted();
         tokio::select! {
             biased;
-            () = killed.cancelled() => Wake::Killed,
+            () = &mut ends.killed => Wake::Killed,
             order = self.orders.next() => Wake::Order(order),
-            () = self.context.stop.cancelled() => Wake::Stop,
+            () = &mut ends.stop => Wake::Stop,
             Ok(()) = self.player.live.changed() => Wake::Live,
-            _ = ping.tick() => Wake::Ping,
+            _ = ends.ping.tick() => Wake::Ping,
             event = next_media(&mut self.reader), if pulling => Wake::Media(event),
             pumped = self.wire.pump() => Wake::Pumped(pumped),
         }
@@ -135,7 +147,7 @@ impl Playing<'_> {
     fn on_live(&mut self) -> Option<Next> {
         let live: Option<Arc<Live>> = self.player.live.borrow_and_update().clone();
         if let Some(live) = live {
-            self.reader = Some(live.frames.reader());
+            self.reader = Some(live.frames.reader().patient());
             self.hushed = false;
             self.release();
             self.wire.engine.status(&dialect::PUBLISHED);

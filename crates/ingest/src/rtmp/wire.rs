@@ -1,6 +1,6 @@
 //! Bytes between one socket and one engine.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::outbox::{Carries, HalfWritten, Outbox};
+use super::outbox::{Carries, HalfWritten, Outbox, SLICES};
 
 /// Unsent bytes that the kernel may hold for one player. Small, so that a block
 /// has little to wait for; large enough for a picture of 1 Mbit/s.
@@ -119,7 +119,9 @@ impl Wire {
         self.take_control();
         let mut media = 0;
         while self.wants_write() {
-            match self.socket.try_write_vectored(&self.outbox.slices()) {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.outbox.slices(&mut slices);
+            match self.socket.try_write_vectored(&slices[..count]) {
                 Ok(0) => return Err(WireError::Closed),
                 Ok(n) => {
                     media += self.outbox.advance(n);

@@ -153,3 +153,40 @@ fn skipping_ahead_goes_to_a_newer_keyframe_and_never_back() {
     assert_eq!(drain(&mut reader), ["tracks 1", "2"]);
     assert_eq!(reader.skip_ahead(), None);
 }
+
+#[test]
+fn a_patient_reader_is_woken_by_a_picture_or_by_much_sound() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    struct Count(AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut woken = |reader: &mut Reader<Frame>| {
+        drain(reader);
+        assert!(reader.poll_next(&mut cx).is_pending());
+        count.0.swap(0, Ordering::SeqCst)
+    };
+
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    writer.push(video(0, true));
+    let mut reader = writer.ring().reader().patient();
+    woken(&mut reader);
+    for n in 1..=2 {
+        writer.push(frame(TrackKind::Audio, n, true));
+    }
+    assert_eq!(woken(&mut reader), 0);
+    writer.push(video(3, false));
+    assert_eq!(woken(&mut reader), 1);
+    for n in 4..=6 {
+        writer.push(frame(TrackKind::Audio, n, true));
+    }
+    assert_eq!(woken(&mut reader), 1);
+    writer.push(frame(TrackKind::Audio, 7, true));
+    drop(writer);
+    assert_eq!(count.0.load(Ordering::SeqCst), 1, "the end is never late");
+}
