@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use contract::auth::NotStored;
+use contract::registry::SilenceEnded;
 use contract::session::Close;
 use contract::{AppName, AppSettings, Clock, Now, SettingsView};
 use futures_util::future::{LocalBoxFuture, join_all};
@@ -42,6 +43,8 @@ pub struct Config {
     pub store: Store,
     /// Everybody's settings.
     pub settings: SettingsView,
+    /// Who holds what is left of publishes that have ended.
+    pub silence_ended: Recipient<SilenceEnded>,
     /// Where the time comes from.
     pub clock: Clock,
     /// What it counts.
@@ -51,8 +54,8 @@ pub struct Config {
 /// Loads the tables, then starts auth on this thread's arbiter. Blocks on the
 /// disk while it loads; who holds the address gets answers from loaded state only.
 pub fn start(config: Config) -> Result<Addr<Auth>, LoadError> {
-    let Config { store, settings, clock, counters } = config;
-    Ok(Auth::load(gates::ALL, Rc::new(store), settings, clock, counters)?.start())
+    let Config { store, settings, silence_ended, clock, counters } = config;
+    Ok(Auth::load(gates::ALL, Rc::new(store), settings, silence_ended, clock, counters)?.start())
 }
 
 /// Owner of subscribers, blocks, permits and connection events.
@@ -62,6 +65,7 @@ pub struct Auth {
     broken: bool,
     disk: Rc<dyn Disk>,
     settings: SettingsView,
+    silence_ended: Recipient<SilenceEnded>,
     clock: Clock,
     counters: Arc<Counters>,
     /// For what the expiry timer is set.
@@ -74,6 +78,7 @@ impl Auth {
         gates: &'static [&'static dyn Gate],
         disk: Rc<dyn Disk>,
         settings: SettingsView,
+        silence_ended: Recipient<SilenceEnded>,
         clock: Clock,
         counters: Arc<Counters>,
     ) -> Result<Self, LoadError> {
@@ -83,7 +88,17 @@ impl Auth {
             // Written even though nobody waits; if not, it is tried at the next boot.
             drop(disk.commit(ended));
         }
-        Ok(Self { state, broken: false, disk, settings, clock, counters, armed: None, last: now })
+        Ok(Self {
+            state,
+            broken: false,
+            disk,
+            settings,
+            silence_ended,
+            clock,
+            counters,
+            armed: None,
+            last: now,
+        })
     }
 
     /// Runs `act` on a state in which every block that has ended is lifted.

@@ -250,6 +250,18 @@ pub struct Silence {
     pub session: SessionId,
 }
 
+/// Silences what is still to be had of a publish that has ended, if it was this
+/// subscriber's: a blocked publisher's playlist must not outlive the block's
+/// answer because he left a moment before. Answered like [`Silence`].
+#[derive(Debug, Message)]
+#[rtype(result = "Fenced")]
+pub struct SilenceEnded {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// Whose publish.
+    pub subscriber: SubscriberId,
+}
+
 /// One stream.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Option<StreamView>")]

@@ -9,10 +9,10 @@ use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::registry::{
     CreateStream, CreateStreamError, End, GetStream, ListStreams, Place, Play, PlayLease, PlayRefused,
-    Publish, PublishLease, PublishRefused, RemoveStream, Removed, Silence, StopStream, StreamPage,
-    StreamRecord, StreamView, UpdateStream,
+    Publish, PublishLease, PublishRefused, RemoveStream, Removed, Silence, SilenceEnded, StopStream,
+    StreamPage, StreamRecord, StreamView, UpdateStream,
 };
-use contract::session::{Close, CloseReason, Fenced, Hush};
+use contract::session::{Close, CloseReason, Fenced, Hush, SessionRef};
 use contract::{Clock, SettingsView, StreamKey};
 use futures_util::future::join_all;
 use store::{Batch, Store};
@@ -132,13 +132,26 @@ impl Handler<Silence> for Registry {
     type Result = ResponseFuture<Fenced>;
 
     fn handle(&mut self, msg: Silence, _: &mut Self::Context) -> Self::Result {
-        let players = self.state.silence(&msg.stream, msg.session);
-        Box::pin(async move {
-            // A player whose session is gone has nothing left to send.
-            join_all(players.iter().map(|player| player.hush.send(Hush))).await;
-            Fenced::Confirmed
-        })
+        hush(self.state.silence(&msg.stream, msg.session))
     }
+}
+
+impl Handler<SilenceEnded> for Registry {
+    type Result = ResponseFuture<Fenced>;
+
+    fn handle(&mut self, msg: SilenceEnded, _: &mut Self::Context) -> Self::Result {
+        hush(self.state.silence_ended(&msg.stream, &msg.subscriber))
+    }
+}
+
+/// Asks now, so that no publisher who comes next is heard first; then waits.
+fn hush(players: Vec<SessionRef>) -> ResponseFuture<Fenced> {
+    let hushed = join_all(players.iter().map(|player| player.hush.send(Hush)));
+    Box::pin(async move {
+        // A player whose session is gone has nothing left to send.
+        hushed.await;
+        Fenced::Confirmed
+    })
 }
 
 impl Handler<GetStream> for Registry {

@@ -30,13 +30,21 @@ struct Row {
     record: Option<StreamRecord>,
     publisher: Option<Publisher>,
     players: BTreeMap<SessionId, (Protocol, SessionRef)>,
+    /// The publish before, while nobody else publishes: HLS still plays it.
+    ended: Option<(SubscriberId, Arc<Live>)>,
     /// What players follow; says the same as `publisher`.
     live: watch::Sender<Option<Arc<Live>>>,
 }
 
 impl Row {
     fn new() -> Self {
-        Self { record: None, publisher: None, players: BTreeMap::new(), live: watch::Sender::new(None) }
+        Self {
+            record: None,
+            publisher: None,
+            players: BTreeMap::new(),
+            ended: None,
+            live: watch::Sender::new(None),
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -45,7 +53,17 @@ impl Row {
 
     fn set_publisher(&mut self, publisher: Option<Publisher>) {
         self.live.send_replace(publisher.as_ref().map(|p| p.live.clone()));
-        self.publisher = publisher;
+        let before = std::mem::replace(&mut self.publisher, publisher);
+        self.ended = before.and_then(|p| Some((p.subscriber?, p.live))).filter(|_| self.publisher.is_none());
+    }
+
+    /// Empties a publish's rings; its players are to be hushed.
+    fn hush(&self, live: &Live) -> Vec<SessionRef> {
+        live.frames.silence();
+        if let Some(packets) = &live.packets {
+            packets.silence();
+        }
+        self.players.values().map(|(_, session)| session.clone()).collect()
     }
 
     fn counts(&self) -> PlayerCounts {
@@ -198,14 +216,19 @@ impl State {
     pub(crate) fn silence(&mut self, key: &StreamKey, session: SessionId) -> Vec<SessionRef> {
         let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
         let Some(publisher) = row.publisher.take_if(|p| p.session.id == session) else { return Vec::new() };
-        publisher.live.frames.silence();
-        if let Some(packets) = &publisher.live.packets {
-            packets.silence();
-        }
         row.set_publisher(None);
-        let players = row.players.values().map(|(_, session)| session.clone()).collect();
+        let players = row.hush(&publisher.live);
         self.forget_idle(key);
         players
+    }
+
+    /// The same for a publish that has ended, if it was this subscriber's.
+    pub(crate) fn silence_ended(&mut self, key: &StreamKey, subscriber: &SubscriberId) -> Vec<SessionRef> {
+        let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
+        match row.ended.take_if(|(whose, _)| whose == subscriber) {
+            Some((_, live)) => row.hush(&live),
+            None => Vec::new(),
+        }
     }
 
     /// The publisher's session, if there is one.

@@ -31,21 +31,22 @@ impl Control {
         let store = Store::open(&config.store.path, &config.store.key_path())
             .with_context(|| format!("store in {}", config.store.path.display()))?;
         let (settings, view) = Settings::load(store.clone(), &config.applications)?;
+        let accounts = Accounts::load(store.clone(), clock.clone())?;
+        let registry = Registry::load(store.clone(), view.clone(), clock.clone())?.start();
         let counters = Arc::new(auth::Counters::default());
         let auth = auth::start(auth::Config {
             store: store.clone(),
             settings: view.clone(),
+            silence_ended: registry.clone().recipient(),
             clock: clock.clone(),
             counters,
         })?;
-        let accounts = Accounts::load(store.clone(), clock.clone())?;
-        let registry = Registry::load(store.clone(), view.clone(), clock.clone())?;
         let setup_token = accounts.setup_token();
         Ok(Self {
             store,
             auth,
             accounts: accounts.start(),
-            registry: registry.start(),
+            registry,
             settings: settings.start(),
             view,
             setup_token,

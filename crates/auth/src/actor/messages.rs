@@ -1,13 +1,14 @@
 //! One handler per message of `contract::auth`.
 
 use actix::prelude::*;
-use contract::TotpCode;
 use contract::auth::{
     Authorize, Block, Blocked, ConnectionEvent, Denied, GetSubscriber, IssueCode, IssueCodeError, ListEvents,
     ListSubscribers, NotStored, Permit, PutSubscriber, PutSubscriberError, Release, RemoveSubscriber,
     SubscriberView, Unblock,
 };
-use futures_util::future::{join, ready};
+use contract::registry::SilenceEnded;
+use contract::{Action, TotpCode};
+use futures_util::future::{join, join3, ready};
 
 use super::{Auth, raise};
 use crate::state::Granted;
@@ -27,6 +28,22 @@ impl Auth {
                 tracing::debug!(stream = %ask.stream, peer = %ask.peer, protocol = ask.protocol.as_str(),
                     action = %ask.action, reason = refusal.as_str(), "not let in");
                 Err(refusal.outside())
+            }
+        }
+    }
+}
+
+impl Auth {
+    /// A publisher who left a moment before his block has no permit to revoke, but
+    /// HLS still plays what he sent.
+    fn silence_ended(&self, block: &Block) -> impl Future<Output = ()> + use<> {
+        let (stream, subscriber) = (block.stream.clone(), block.subscriber.clone());
+        let asks = block.actions.contains(Action::Publish);
+        let silenced = asks.then(|| self.silence_ended.send(SilenceEnded { stream, subscriber }));
+        async move {
+            if let Some(silenced) = silenced {
+                // The registry is gone only when the process ends.
+                let _ = silenced.await;
             }
         }
     }
@@ -73,12 +90,13 @@ impl Handler<Block> for Auth {
         };
         let written = self.write(tightened.write);
         let fenced = raise(tightened.fences);
+        let ended = self.silence_ended(&ask);
         let (until, stopped) = (tightened.until, tightened.stopped);
         tracing::info!(target: "audit", stream = %ask.stream, subscriber = %ask.subscriber,
             actions = ?ask.actions, seconds = ask.duration.as_secs(), stopped, "subscriber blocked");
         Box::pin(
             async move {
-                let (written, ()) = join(written, fenced).await;
+                let (written, (), ()) = join3(written, fenced, ended).await;
                 written.map(|()| Blocked { until, stopped })
             }
             .into_actor(self),

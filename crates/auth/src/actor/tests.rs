@@ -63,7 +63,9 @@ fn start(disk: Rc<dyn Disk>, gates: &'static [&'static dyn Gate], script: Script
     settings.security = contract::settings::Security::default();
     settings.streams.write_events = false;
     let view = SettingsView::fixed(stream().app, settings);
-    let auth = Auth::load(gates, disk, view, clock.clock(), counters.clone()).unwrap().start();
+    let auth = Auth::load(gates, disk, view, NoStreams.start().recipient(), clock.clock(), counters.clone())
+        .unwrap()
+        .start();
     World { auth, clock, counters, script }
 }
 
@@ -220,4 +222,19 @@ async fn an_unknown_application_lets_nobody_in() {
     assert_eq!(world.auth.send(other).await.unwrap().unwrap_err(), Denied::UnknownStream);
     let events = ListEvents { stream: stream(), subscriber: None, offset: 0, size: 10 };
     assert!(world.auth.send(events).await.unwrap().is_empty());
+}
+
+/// A registry in which no publish has ended.
+struct NoStreams;
+
+impl Actor for NoStreams {
+    type Context = Context<Self>;
+}
+
+impl Handler<contract::registry::SilenceEnded> for NoStreams {
+    type Result = contract::session::Fenced;
+
+    fn handle(&mut self, _: contract::registry::SilenceEnded, _: &mut Self::Context) -> Self::Result {
+        contract::session::Fenced::Confirmed
+    }
 }

@@ -73,9 +73,9 @@ impl Outbox {
         media
     }
 
-    /// Drops the media that has not begun to leave. A half-written message stays,
-    /// because the peer could not read on without its end; says whether there is
-    /// one, in which case nothing at all may be written for now.
+    /// Drops the media that has not begun to leave. Says whether a message with
+    /// media is half written: its end is media too, and without it the peer cannot
+    /// read on.
     pub(super) fn drop_media(&mut self) -> HalfWritten {
         let half = (self.written > 0).then(|| self.runs.pop_front()).flatten();
         let of_media = matches!(half, Some((Carries::Media, _)));

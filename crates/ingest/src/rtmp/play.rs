@@ -30,8 +30,9 @@ const QUEUE: usize = 64 << 10;
 /// at an old keyframe plays on from there.
 const BEHIND: u64 = 256;
 
-/// How often a player is asked whether it is there.
-const PING: Duration = Duration::from_secs(5);
+/// How often a player is asked whether it is there (C§1: 1000 ms). Auth lets a
+/// player that was silent for 3 s be replaced, so this must be well below.
+const PING: Duration = Duration::from_secs(1);
 
 /// A player that has answered no ping for so long is gone (C§1,
 /// `rtmp.max_inactivity`).
@@ -56,9 +57,9 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Resul
     }
     tracing::info!("playing");
     let heard = Instant::now();
-    Playing { wire, context, request, player, orders, reader: None, hushed: false, heard, pings: 0 }
-        .run()
-        .await
+    let mut playing = Playing { wire, context, request, player, orders, reader: None, heard, pings: 0 };
+    let ended = playing.run().await;
+    playing.leave(ended).await
 }
 
 struct Playing<'a> {
@@ -69,8 +70,7 @@ struct Playing<'a> {
     orders: Orders,
     /// `None` while nobody publishes.
     reader: Option<BusReader>,
-    /// The stream was silenced, and nobody has published since.
-    hushed: bool,
+    /// When auth was last told that the peer is there.
     heard: Instant,
     pings: u32,
 }
@@ -94,7 +94,7 @@ struct Ends<'a, 'token> {
 }
 
 impl Playing<'_> {
-    async fn run(mut self) -> Result<Next, WireError> {
+    async fn run(&mut self) -> Result<Next, WireError> {
         self.player.live.mark_changed();
         let ping = interval_at(Instant::now() + PING, PING);
         // Made once: each registers in a list under a lock that all players share.
@@ -148,8 +148,6 @@ impl Playing<'_> {
         let live: Option<Arc<Live>> = self.player.live.borrow_and_update().clone();
         if let Some(live) = live {
             self.reader = Some(live.frames.reader().patient());
-            self.hushed = false;
-            self.release();
             self.wire.engine.status(&dialect::PUBLISHED);
         }
         None
@@ -179,10 +177,12 @@ impl Playing<'_> {
         }
     }
 
-    /// The peer said something; most of it the engine has answered itself.
+    /// The peer said something, perhaps; most of it the engine has answered itself.
     fn on_events(&mut self) -> Option<Next> {
-        self.heard = Instant::now();
-        self.player.link.traffic.heard(self.context.clock.now().wall);
+        if self.wire.heard() > self.heard {
+            self.heard = self.wire.heard();
+            self.player.link.traffic.heard(self.context.clock.now().wall);
+        }
         while let Some(event) = self.wire.engine.poll_event() {
             if matches!(event, Event::Ended(_)) {
                 return Some(Next::Idle);
@@ -192,7 +192,7 @@ impl Playing<'_> {
     }
 
     fn on_ping(&mut self) -> Option<Next> {
-        if self.heard.elapsed() > SILENT {
+        if self.wire.heard().elapsed() > SILENT {
             return Some(Next::Close);
         }
         self.pings = self.pings.wrapping_add(1);
@@ -214,7 +214,8 @@ impl Playing<'_> {
             }
             What::Hush => {
                 self.reader = None;
-                self.hushed = true;
+                // The next publisher may have come before this order did.
+                self.player.live.mark_changed();
                 self.silence(&dialect::UNPUBLISHED, None).await
             }
             What::Close(CloseReason::Revoked) => self.silence(&dialect::STOPPED, Some(Next::Close)).await,
@@ -234,16 +235,7 @@ impl Playing<'_> {
         then
     }
 
-    /// The end of a message that a fence cut in half may leave only when nothing
-    /// forbids it any more.
-    fn release(&mut self) {
-        if self.player.link.standing.is_granted() && !self.hushed {
-            self.wire.resume();
-        }
-    }
-
     fn resume(&mut self) -> Option<Next> {
-        self.release();
         if let Some(reader) = &mut self.reader {
             reader.restart();
         }
@@ -255,6 +247,19 @@ impl Playing<'_> {
         self.wire.engine.status(status);
         self.wire.engine.stream_eof();
         Next::Close
+    }
+
+    /// Nothing of what was granted may leave after the permit is given back: then
+    /// no block would find it.
+    async fn leave(self, ended: Result<Next, WireError>) -> Result<Next, WireError> {
+        match ended {
+            Ok(next) if self.wire.silence().await == Drained::Sent => Ok(next),
+            Ok(_) => Ok(Next::Close),
+            Err(error) => {
+                self.wire.reset();
+                Err(error)
+            }
+        }
     }
 }
 

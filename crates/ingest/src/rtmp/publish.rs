@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::Standing;
-use contract::registry::Form;
+use contract::registry::{Form, PublishRefused};
 use contract::session::CloseReason;
 use media::Tracks;
 use rtmp::{Event, Status};
@@ -21,6 +21,18 @@ const SILENT: Duration = Duration::from_secs(20);
 pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
     let Role { id, request, pass } = role;
     let stream = request.stream.clone();
+    // A first look, so that who comes second hears it before he sends anything;
+    // `go_live` decides.
+    if !pass.place_is_free().await.unwrap_or(true) {
+        let taken = dialect::refused(
+            request.action,
+            PublishRefused::AlreadyPublishing.into(),
+            stream.id.as_str(),
+            "",
+        );
+        let _ = wire.engine.refuse(id, &taken);
+        return Ok(Next::Close);
+    }
     if wire.engine.accept_publish(id, &dialect::PUBLISH_START).is_err() {
         return Ok(Next::Idle);
     }

@@ -51,9 +51,8 @@ pub(super) struct Wire {
     pub(super) engine: Engine,
     outbox: Outbox,
     buffer: Box<[u8]>,
-    /// Nothing may be written: a message with media is half written, and its end
-    /// is media too.
-    held: bool,
+    /// When the peer last said something.
+    heard: Instant,
     /// The last time that the kernel took something, or there was nothing to take.
     progress: Instant,
 }
@@ -67,7 +66,7 @@ impl Wire {
             engine: Engine::new(random),
             outbox: Outbox::default(),
             buffer: vec![0; READ].into(),
-            held: false,
+            heard: Instant::now(),
             progress: Instant::now(),
         })
     }
@@ -87,9 +86,6 @@ impl Wire {
     pub(super) async fn pump(&mut self) -> Result<usize, WireError> {
         self.take_control();
         let (reading, writing) = (self.outbox.len() < UNREAD, self.wants_write());
-        if !reading && !writing {
-            return Err(WireError::Stalled);
-        }
         let stalled = self.progress + STALLED;
         tokio::select! {
             ready = self.socket.readable(), if reading => {
@@ -108,7 +104,10 @@ impl Wire {
     fn read(&mut self) -> Result<(), WireError> {
         match self.socket.try_read(&mut self.buffer) {
             Ok(0) => Err(WireError::Closed),
-            Ok(n) => Ok(self.engine.receive(&self.buffer[..n])?),
+            Ok(n) => {
+                self.heard = Instant::now();
+                Ok(self.engine.receive(&self.buffer[..n])?)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -135,7 +134,7 @@ impl Wire {
     }
 
     fn wants_write(&self) -> bool {
-        !self.held && !self.outbox.is_empty()
+        !self.outbox.is_empty()
     }
 
     /// What the engine wrote beside media goes into the queue. The stall clock
@@ -179,17 +178,21 @@ impl Wire {
         let _ = tokio::time::timeout(limit, flushed).await;
     }
 
-    /// The fence: no media byte leaves after this returns, until [`Wire::resume`].
-    pub(super) async fn silence(&mut self) -> Drained {
-        self.take_control();
-        self.held = self.outbox.drop_media() == HalfWritten::Media;
-        tcp::drain(self.fd()).await
+    /// When the peer last said something.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
     }
 
-    /// Media may leave again, the end of a half-written message first.
-    pub(super) fn resume(&mut self) {
-        self.held = false;
-        self.progress = Instant::now();
+    /// The fence: what is queued of media is dropped, and no media byte leaves
+    /// after this returns. A peer that is so slow that a message is half written
+    /// loses its connection, like one that does not take what the kernel holds.
+    pub(super) async fn silence(&mut self) -> Drained {
+        self.take_control();
+        if self.outbox.drop_media() == HalfWritten::Media {
+            self.reset();
+            return Drained::Reset;
+        }
+        tcp::drain(self.fd()).await
     }
 
     /// Tears the connection down; nothing that is queued anywhere is sent.

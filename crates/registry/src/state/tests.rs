@@ -195,3 +195,21 @@ async fn lists_search_sort_and_page() {
     assert_eq!(list("", StreamSort::Name(Order::Ascending), 0, 2), ("b2 a1".to_owned(), 3));
     assert_eq!(list("", StreamSort::Created(Order::Descending), 1, 10), ("c3 b2".to_owned(), 3));
 }
+
+#[actix_rt::test]
+async fn what_is_left_of_an_ended_publish_is_silenced_for_its_own_publisher_only() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let alice = contract::SubscriberId::parse("alice").unwrap();
+    let mut ask = publish("cam", None);
+    ask.subscriber = Some(alice.clone());
+    let granted = state.publish(&ask, &settings, NOW).unwrap();
+    let player = play("cam", Protocol::Hls);
+    let live = state.play(&player, &settings).unwrap();
+    let ring = live.borrow().as_ref().unwrap().frames.clone();
+    drop(granted);
+    state.end(&key("cam"), ask.session.id);
+    assert!(state.silence_ended(&key("cam"), &contract::SubscriberId::parse("mallory").unwrap()).is_empty());
+    assert_eq!(ring.ended(), Some(EndReason::Finished));
+    assert_eq!(state.silence_ended(&key("cam"), &alice).len(), 1);
+    assert_eq!(ring.ended(), Some(EndReason::Silenced));
+}
