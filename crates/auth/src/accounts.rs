@@ -2,13 +2,16 @@
 //!
 //! Started by `server` on the system arbiter; lives as long as the process. A
 //! password is hashed on a blocking thread, at most [`HASHINGS`] at once, so that
-//! guessing costs the guesser and not the control plane.
+//! guessing costs the guesser and not the control plane. Logins wait for a place
+//! outside the actor: it makes the first account with its mailbox shut, and must
+//! not wait then for places that only its mailbox would free.
+
+mod tries;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -21,25 +24,18 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use store::{Batch, ScanError, Sealing, Store, Table};
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::lru::Lru;
+use tries::{Payment, Tries};
 
 const ACCOUNTS: Table = Table::new("accounts", Sealing::Sealed);
 
 /// Each takes 19 MiB and some 20 ms of a core.
 const HASHINGS: usize = 2;
 
-/// Wrong passwords of one address for one account before it must wait.
-const FREE_TRIES: u32 = 5;
-
-/// How long it must wait then. Another address is not affected, so a stranger
-/// cannot lock the administrator out.
-const LOCKED: Duration = Duration::from_secs(300);
-
-/// Addresses with wrong passwords that are remembered; the one that failed
-/// longest ago is forgotten first.
-const REMEMBERED: usize = 4096;
+/// Logins that wait for one of the places, some 100 ms in all. Who comes when so
+/// many wait is told to come again.
+const WAITING: usize = 8;
 
 /// An account on disk.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,8 +52,11 @@ pub struct Accounts {
     records: BTreeMap<String, Record>,
     store: Store,
     clock: Clock,
-    failures: Lru<(IpAddr, String), (u32, Instant)>,
+    tries: Tries,
+    /// One permit for each place.
     hashings: Arc<Semaphore>,
+    /// One permit for each login that has a place or waits for one.
+    seats: Arc<Semaphore>,
     setup_token: Secret<String>,
 }
 
@@ -74,8 +73,9 @@ impl Accounts {
             records,
             store,
             clock,
-            failures: Lru::new(REMEMBERED),
+            tries: Tries::new(),
             hashings: Arc::new(Semaphore::new(HASHINGS)),
+            seats: Arc::new(Semaphore::new(HASHINGS + WAITING)),
             setup_token: Secret::new(data_encoding::BASE32_NOPAD.encode(&token)),
         })
     }
@@ -96,17 +96,33 @@ impl Accounts {
         }
     }
 
-    fn is_locked(&self, key: &(IpAddr, String), now: Instant) -> bool {
-        let failed = self.failures.get(key).copied();
-        failed.is_some_and(|(count, last)| count >= FREE_TRIES && now.duration_since(last) < LOCKED)
+    fn attempt(&mut self, login: Login) -> Result<Attempt, LoginError> {
+        let seat = self.seats.clone().try_acquire_owned().map_err(|_| LoginError::Unavailable)?;
+        let now = self.clock.now().mono;
+        let payment = self.tries.pay(login.peer, &login.email, now).ok_or(LoginError::Locked)?;
+        let record = self.records.get(&login.email).cloned();
+        let check = Check {
+            password: login.password,
+            stored: record.as_ref().map(|record| record.hash.clone()),
+            places: self.hashings.clone(),
+            seat,
+        };
+        let account = record.map(|record| Account { email: login.email, role: record.role });
+        Ok(Attempt { payment, account, check })
     }
 
-    fn failed(&mut self, key: (IpAddr, String), now: Instant) {
-        let count = match self.failures.get(&key) {
-            Some((count, last)) if now.duration_since(*last) < LOCKED => count + 1,
-            _ => 1,
-        };
-        self.failures.put(key, (count, now));
+    fn judge(&mut self, attempt: Tried) -> Result<Account, LoginError> {
+        match (attempt.right, attempt.account) {
+            (Some(true), Some(account)) => {
+                self.tries.forgive(attempt.payment, self.clock.now().mono);
+                Ok(account)
+            }
+            (Some(_), _) => Err(LoginError::Wrong),
+            (None, _) => {
+                self.tries.give_back(attempt.payment);
+                Err(LoginError::Unavailable)
+            }
+        }
     }
 }
 
@@ -143,12 +159,17 @@ fn verify(password: &Secret<String>, hash: &Secret<String>) -> bool {
     Argon2::default().verify_password(as_md5(password).as_bytes(), &hash).is_ok()
 }
 
-/// Runs a hashing on a blocking thread when one of the places is free.
+/// Runs a hashing on a blocking thread, where it keeps its place until it has
+/// ended, whoever still waits for it.
 async fn hashing<T: Send + 'static>(
-    places: Arc<Semaphore>,
+    place: OwnedSemaphorePermit,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let _place = places.acquire().await.ok()?;
+    let work = move || {
+        let result = work();
+        drop(place);
+        result
+    };
     tokio::task::spawn_blocking(work).await.ok()
 }
 
@@ -197,7 +218,8 @@ async fn create(
     store: Store,
 ) -> Result<(String, Record), NotStored> {
     let password = msg.password;
-    let hash = hashing(hashings, move || hash(&password)).await.flatten().ok_or(NotStored)?;
+    let place = hashings.acquire_owned().await.map_err(|_| NotStored)?;
+    let hash = hashing(place, move || hash(&password)).await.flatten().ok_or(NotStored)?;
     let record = Record { first_name: msg.first_name, last_name: msg.last_name, role: Role::Admin, hash };
     let value = serde_json::to_vec(&record).map_err(|_| NotStored)?;
     let mut batch = Batch::new();
@@ -209,35 +231,79 @@ async fn create(
     Ok((msg.email, record))
 }
 
-impl Handler<Login> for Accounts {
-    type Result = ResponseActFuture<Self, Result<Account, LoginError>>;
+/// A login that was paid for.
+struct Attempt {
+    payment: Payment,
+    account: Option<Account>,
+    check: Check,
+}
 
-    fn handle(&mut self, msg: Login, _: &mut Self::Context) -> Self::Result {
-        let key = (msg.peer, msg.email.clone());
-        if self.is_locked(&key, self.clock.now().mono) {
-            return Box::pin(actix::fut::ready(Err(LoginError::Locked)));
-        }
-        let record = self.records.get(&msg.email);
-        let role = record.map(|record| record.role);
-        let stored = record.map(|record| record.hash.clone());
-        let password = msg.password;
+/// What came of it.
+struct Tried {
+    payment: Payment,
+    account: Option<Account>,
+    /// `None`: the password was not looked at.
+    right: Option<bool>,
+}
+
+/// A password to look at.
+struct Check {
+    password: Secret<String>,
+    stored: Option<Secret<String>>,
+    places: Arc<Semaphore>,
+    seat: OwnedSemaphorePermit,
+}
+
+type Reply = OneshotSender<Result<Account, LoginError>>;
+
+impl Check {
+    /// Waits for a place, and looks. `None`: who asked went away meanwhile.
+    async fn run(self, reply: &mut Reply) -> Option<bool> {
+        let Self { password, stored, places, seat } = self;
+        let place = tokio::select! {
+            biased;
+            () = reply.closed() => return None,
+            place = places.acquire_owned() => place.ok()?,
+        };
         // An unknown name costs the same time as a wrong password.
-        let right = hashing(self.hashings.clone(), move || match stored {
-            Some(stored) => verify(&password, &stored),
-            None => hash(&password).is_none(),
-        });
-        Box::pin(right.into_actor(self).map(move |right, this, _| match (right, role) {
-            (Some(true), Some(role)) => {
-                this.failures.put(key.clone(), (0, this.clock.now().mono));
-                Ok(Account { email: key.1, role })
+        hashing(place, move || {
+            let _seat = seat;
+            match stored {
+                Some(stored) => verify(&password, &stored),
+                None => hash(&password).is_none(),
             }
-            (Some(_), _) => {
-                let now = this.clock.now().mono;
-                this.failed(key, now);
-                Err(LoginError::Wrong)
+        })
+        .await
+    }
+}
+
+/// The answer to a login: at once, or when its password has been looked at.
+pub struct Answer(Result<Attempt, LoginError>);
+
+impl MessageResponse<Accounts, Login> for Answer {
+    fn handle(self, ctx: &mut Context<Accounts>, reply: Option<Reply>) {
+        // Who asks without waiting for the answer has paid for nothing.
+        let Some(mut reply) = reply else { return };
+        match self.0 {
+            // In these sends nobody may be left to hear it, which is his affair.
+            Err(refused) => _ = reply.send(Err(refused)),
+            Ok(Attempt { payment, account, check }) => {
+                let looking = tokio::spawn(async move { (check.run(&mut reply).await, reply) });
+                ctx.spawn(actix::fut::wrap_future::<_, Accounts>(looking).map(|looked, this, _| {
+                    if let Ok((right, reply)) = looked {
+                        _ = reply.send(this.judge(Tried { payment, account, right }));
+                    }
+                }));
             }
-            (None, _) => Err(LoginError::Unavailable),
-        }))
+        }
+    }
+}
+
+impl Handler<Login> for Accounts {
+    type Result = Answer;
+
+    fn handle(&mut self, msg: Login, _: &mut Self::Context) -> Answer {
+        Answer(self.attempt(msg))
     }
 }
 
@@ -306,10 +372,75 @@ mod tests {
     async fn a_guesser_is_locked_out_and_the_owner_is_not() {
         let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap().start();
         accounts.send(first("secret", SetupProof::Loopback)).await.unwrap().unwrap();
-        for _ in 0..FREE_TRIES {
+        for _ in 0..tries::FOR_A_NAME {
             assert_eq!(accounts.send(login("guess", AWAY)).await.unwrap(), Err(LoginError::Wrong));
         }
         assert_eq!(accounts.send(login("secret", AWAY)).await.unwrap(), Err(LoginError::Locked));
         assert!(accounts.send(login("secret", HOME)).await.unwrap().is_ok());
+    }
+
+    /// Accounts with one account, and all places taken by the test.
+    async fn busy() -> (Addr<Accounts>, OwnedSemaphorePermit, Arc<Semaphore>) {
+        let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap();
+        let (hashings, seats) = (accounts.hashings.clone(), accounts.seats.clone());
+        let accounts = accounts.start();
+        accounts.send(first("secret", SetupProof::Loopback)).await.unwrap().unwrap();
+        let places = hashings.acquire_many_owned(u32::try_from(HASHINGS).unwrap()).await.unwrap();
+        (accounts, places, seats)
+    }
+
+    #[actix_rt::test]
+    async fn tries_at_the_same_time_are_all_counted_before_one_is_looked_at() {
+        let (accounts, places, _) = busy().await;
+        let early: Vec<_> = (0..tries::FOR_A_NAME).map(|_| accounts.send(login("guess", AWAY))).collect();
+        assert_eq!(accounts.send(login("secret", AWAY)).await.unwrap(), Err(LoginError::Locked));
+        drop(places);
+        for guess in early {
+            assert_eq!(guess.await.unwrap(), Err(LoginError::Wrong));
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_crowd_is_told_to_come_again_and_pays_nothing() {
+        let (accounts, places, _) = busy().await;
+        let peer = |n: usize| [192, 0, 2, u8::try_from(n).unwrap()];
+        let crowd: Vec<_> =
+            (0..HASHINGS + WAITING).map(|n| accounts.send(login("secret", peer(n)))).collect();
+        for _ in 0..=tries::FOR_ALL_NAMES {
+            assert_eq!(accounts.send(login("secret", HOME)).await.unwrap(), Err(LoginError::Unavailable));
+        }
+        drop(places);
+        for one in crowd {
+            assert!(one.await.unwrap().is_ok());
+        }
+        assert!(accounts.send(login("secret", HOME)).await.unwrap().is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn an_abandoned_login_is_not_hashed_and_pays_nothing() {
+        let (accounts, places, seats) = busy().await;
+        for _ in 0..=tries::FOR_ALL_NAMES {
+            let abandoned = accounts.send(login("guess", AWAY));
+            // The mailbox is in order, so the login waits for a place now.
+            assert!(!accounts.send(NeedsFirstAccount).await.unwrap());
+            assert_eq!(seats.available_permits(), HASHINGS + WAITING - 1);
+            drop(abandoned);
+            // No place came free, and still it leaves its seat.
+            let all = u32::try_from(HASHINGS + WAITING).unwrap();
+            drop(seats.acquire_many(all).await.unwrap());
+        }
+        drop(places);
+        assert!(accounts.send(login("secret", AWAY)).await.unwrap().is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn logins_that_wait_do_not_keep_the_first_account_from_being_made() {
+        let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap().start();
+        let peer = |n: usize| [192, 0, 2, u8::try_from(n).unwrap()];
+        let crowd: Vec<_> = (0..HASHINGS + WAITING).map(|n| accounts.send(login("x", peer(n)))).collect();
+        assert_eq!(accounts.send(first("secret", SetupProof::Loopback)).await.unwrap(), Ok(()));
+        for one in crowd {
+            assert_eq!(one.await.unwrap(), Err(LoginError::Wrong));
+        }
     }
 }
