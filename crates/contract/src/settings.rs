@@ -210,7 +210,7 @@ pub struct SettingsDocument {
 
 /// Changes some of an application's settings (C§16.2): absent keys keep their
 /// value, `null` gives the default, unknown keys are kept.
-#[derive(Debug, Clone, Message)]
+#[derive(Clone, Message)]
 #[rtype(result = "Result<u64, PatchError>")]
 pub struct PatchSettings {
     /// Whose.
@@ -219,6 +219,17 @@ pub struct PatchSettings {
     pub expected: Option<u64>,
     /// In AMS's names.
     pub patch: Map<String, Value>,
+}
+
+/// Of the patch its names only: some values are secrets.
+impl std::fmt::Debug for PatchSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PatchSettings")
+            .field("app", &self.app)
+            .field("expected", &self.expected)
+            .field("patch", &self.patch.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// Why settings were not changed; then nothing was.
@@ -254,4 +265,17 @@ pub enum PatchError {
     /// Not on disk.
     #[error(transparent)]
     NotStored(#[from] NotStored),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_in_a_log_shows_no_values() {
+        let patch = Map::from_iter([("timeTokenSecretForPlay".to_owned(), Value::from("open sesame"))]);
+        let patch = PatchSettings { app: AppName::parse("live").unwrap(), expected: None, patch };
+        let debug = format!("{patch:?}");
+        assert!(debug.contains("timeTokenSecretForPlay") && !debug.contains("sesame"), "{debug}");
+    }
 }

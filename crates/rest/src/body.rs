@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::dialect::Refused;
 
-/// Settings with everything in them are a few KiB; this is for what we do not foresee.
-pub(crate) const MAX_BODY: usize = 1 << 20;
+/// The largest legitimate body is a stream's, with 64 KiB of attributes that callers
+/// keep; settings are at most 24 KiB.
+pub(crate) const MAX_BODY: usize = 128 << 10;
 
 /// A peer that sends its body more slowly than this holds a connection for nothing.
 const BODY_DEADLINE: Duration = Duration::from_secs(20);
@@ -78,8 +79,15 @@ fn parse(bytes: &[u8]) -> Result<Option<Fields>, Refused> {
 }
 
 /// A JSON object's fields. Absent and `null` are the same (C§1.4).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Fields(pub(crate) Map<String, Value>);
+
+/// Names only: values may be passwords, codes and secrets.
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Fields {
     fn get<T>(
@@ -135,6 +143,12 @@ mod tests {
             assert!(matches!(parse(bad.as_bytes()), Err(Refused::NoObject)), "{bad:?}");
         }
         assert!(parse(b"null").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_body_in_a_log_shows_no_values() {
+        let debug = format!("{:?}", fields(r#"{"password":"open sesame"}"#));
+        assert!(debug.contains("password") && !debug.contains("sesame"), "{debug}");
     }
 
     #[test]

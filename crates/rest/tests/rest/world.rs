@@ -1,5 +1,6 @@
 //! Owners that say what a test tells them to, and remember what they were asked.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) const NOW: WallMs = WallMs(1_700_000_000_000);
 /// What the owners answer, and what they were asked, as `Debug` shows it.
 pub(crate) struct Script {
     pub(crate) asked: Vec<String>,
+    /// The last patch of settings, whose values `Debug` does not show.
+    pub(crate) patch: Value,
     pub(crate) block: Result<Blocked, NotStored>,
     pub(crate) unblock: Result<(), NotStored>,
     pub(crate) put_subscriber: Result<(), PutSubscriberError>,
@@ -47,6 +50,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             asked: Vec::new(),
+            patch: Value::Null,
             block: Ok(Blocked { until: NOW, stopped: 1 }),
             unblock: Ok(()),
             put_subscriber: Ok(()),
@@ -96,6 +100,9 @@ macro_rules! answers {
             fn handle(&mut self, message: $message, _: &mut Context<Self>) -> Self::Result {
                 let mut script = self.0.lock().unwrap();
                 script.asked.push(format!("{message:?}"));
+                if let Some(ask) = (&message as &dyn Any).downcast_ref::<PatchSettings>() {
+                    script.patch = ask.patch.clone().into();
+                }
                 MessageResult(script.$field.clone())
             }
         })*
