@@ -77,7 +77,6 @@ pub(crate) struct Shares {
 }
 
 /// What a peer does.
-#[derive(Debug)]
 enum Role {
     Player { egress: Egress, pending: Option<SdpPendingOffer>, playing: bool },
     Publisher { ingress: Box<Ingress>, pinned: [Option<Ssrc>; 2] },

@@ -1,5 +1,6 @@
 //! Offers and answers: what browsers need, and what we refuse.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,6 @@ enum Role {
 }
 
 /// A peer that is ready for a shard, and the description to send it.
-#[derive(Debug)]
 pub(crate) struct Negotiated {
     /// Its side of the connection.
     pub(crate) rtc: Rtc,
@@ -69,6 +69,14 @@ pub(crate) struct Negotiated {
     pub(crate) pending: Option<SdpPendingOffer>,
     /// Offer or answer to send.
     pub(crate) sdp: String,
+}
+
+/// Without the description and what it was made of: the password that ICE knows a
+/// peer by is in there.
+impl fmt::Debug for Negotiated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Negotiated").field("mids", &self.mids).finish_non_exhaustive()
+    }
 }
 
 /// One `m=` section.

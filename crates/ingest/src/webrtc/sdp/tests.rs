@@ -90,6 +90,14 @@ fn our_offer_has_sound_first_constrained_baseline_and_a_data_channel() {
 }
 
 #[test]
+fn what_was_negotiated_is_shown_without_its_password() {
+    let made = offer(&both(), "s1", candidates(), Instant::now()).unwrap();
+    let password = made.sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap();
+    let shown = format!("{made:?}");
+    assert!(!shown.contains(password) && !shown.contains("ice-ufrag"), "{shown}");
+}
+
+#[test]
 fn an_answer_that_refuses_the_first_section_is_refused() {
     let mut made = offer(&both(), "s1", candidates(), Instant::now()).unwrap();
     let answer = chromium("recvonly", CODECS).replace("m=audio 9", "m=audio 0");

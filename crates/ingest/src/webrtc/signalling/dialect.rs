@@ -1,5 +1,7 @@
 //! AMS's words on the WebSocket (C§8), both ways, and nothing else.
 
+use std::fmt;
+
 use contract::auth::Denied;
 use contract::registry::{PlayRefused, PublishRefused};
 use contract::{AppSettings, Credentials, StreamId};
@@ -13,7 +15,6 @@ use crate::webrtc::sdp::SdpError;
 pub(crate) const MAX_MESSAGE: usize = 160 << 10;
 
 /// What a page asks for.
-#[derive(Debug)]
 pub(crate) enum Ask {
     Ping,
     IceServers,
@@ -47,6 +48,30 @@ pub(crate) enum Ask {
     },
     /// AMS ignores what it does not know; so do pages rely on it.
     Other,
+}
+
+/// Without descriptions and candidates: those name addresses, and the passwords
+/// that ICE knows a peer by.
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, stream) = match self {
+            Self::Ping => ("Ping", None),
+            Self::IceServers => ("IceServers", None),
+            Self::Publish { stream, .. } => ("Publish", Some(stream)),
+            Self::Play { stream, .. } => ("Play", Some(stream)),
+            Self::Offer { stream, .. } => ("Offer", Some(stream)),
+            Self::Answer { stream, .. } => ("Answer", Some(stream)),
+            Self::Candidate { .. } => ("Candidate", None),
+            Self::Stop { stream } => ("Stop", Some(stream)),
+            Self::StreamInfo { stream } => ("StreamInfo", Some(stream)),
+            Self::TrackList { stream } => ("TrackList", Some(stream)),
+            Self::Other => ("Other", None),
+        };
+        match stream {
+            Some(stream) => write!(f, "{name}({stream})"),
+            None => f.write_str(name),
+        }
+    }
 }
 
 /// Why a message means nothing. Answered, then forgotten.

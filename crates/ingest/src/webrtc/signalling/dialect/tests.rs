@@ -130,3 +130,16 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn what_a_page_asks_is_shown_without_its_secrets() {
+    for text in [
+        r#"{"command":"takeConfiguration","streamId":"s","type":"offer","sdp":"a=ice-pwd:hunter2"}"#,
+        r#"{"command":"takeConfiguration","streamId":"s","type":"answer","sdp":"a=ice-pwd:hunter2"}"#,
+        r#"{"command":"takeCandidate","streamId":"s","candidate":"candidate:hunter2"}"#,
+        r#"{"command":"publish","streamId":"s","token":"hunter2","subscriberCode":"hunter2"}"#,
+    ] {
+        let shown = format!("{:?}", parse(text));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
