@@ -25,6 +25,7 @@ pub(crate) struct Config {
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     pub(crate) workers: usize,
+    pub(crate) max_connections: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) host: String,
     pub(crate) assets: PathBuf,
@@ -89,6 +90,7 @@ impl Default for Http {
         Self {
             listen: everywhere(5080),
             workers: 0,
+            max_connections: 4096,
             trusted_proxies: Vec::new(),
             host: String::new(),
             assets: ".tools/assets".into(),

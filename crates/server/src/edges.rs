@@ -21,6 +21,10 @@ use crate::control::Control;
 /// For players to be told and sockets to close.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// For an HTTP client to send a request's head. Nobody whom it takes longer will
+/// play anything; bodies have deadlines where they are read.
+const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Everything that listens.
 pub(crate) struct Edges {
     http: SocketAddr,
@@ -112,6 +116,7 @@ fn serve_http(
     protocols: &[Arc<dyn Protocol>],
 ) -> Result<(ServerHandle, SocketAddr, Serving)> {
     let protocols = protocols.to_vec();
+    let workers = threads(config.http.workers);
     let server = HttpServer::new(move || {
         // Protocols come first: theirs are the more particular paths.
         App::new()
@@ -119,7 +124,9 @@ fn serve_http(
             .configure(|routes| api.routes(routes))
     })
     .on_connect(hls::on_connect)
-    .workers(threads(config.http.workers))
+    .workers(workers)
+    .max_connections((config.http.max_connections / workers).max(1))
+    .client_request_timeout(HEAD_DEADLINE)
     .shutdown_timeout(DRAIN.as_secs())
     .disable_signals()
     .bind(config.http.listen)
