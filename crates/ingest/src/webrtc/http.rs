@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -12,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use contract::auth::Denied;
 use contract::registry::{PlayRefused, PublishRefused};
 use contract::{AppName, AppSettings, Credentials, StreamId, StreamKey, UNKNOWN_PEER};
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use session::Refused;
 use thiserror::Error;
@@ -21,9 +23,10 @@ use super::resources::ResourceId;
 use super::sdp::SdpError;
 use super::{Core, signalling, whep, whip};
 
-/// More than any description that we read, so that one that is too large gets our
-/// answer.
+/// More than any description that we read. A longer body is not read to its end.
 const MAX_BODY: usize = 256 << 10;
+/// A client that sends its description more slowly holds a connection for nothing.
+const BODY_DEADLINE: Duration = Duration::from_secs(20);
 const SDP: &str = "application/sdp";
 
 /// Adds the routes. Each stands for itself: a scope would swallow what other
@@ -40,7 +43,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig, webrtc: &Arc<Core>) {
     ];
     for (path, route) in endpoints {
         let preflight = web::method(Method::OPTIONS).to(preflight);
-        let endpoint = web::resource(path).app_data(shared()).app_data(web::PayloadConfig::new(MAX_BODY));
+        let endpoint = web::resource(path).app_data(shared());
         config.service(endpoint.route(route).route(preflight).default_service(web::to(wrong_method)));
     }
 }
@@ -76,6 +79,9 @@ pub(super) enum Refusal {
     /// The peer: something other than SDP.
     #[error("the content type must be application/sdp")]
     NotSdp,
+    /// The peer: its body did not come in time.
+    #[error("the description did not come in time")]
+    Slow,
     /// The peer: see [`SdpError`].
     #[error(transparent)]
     Sdp(#[from] SdpError),
@@ -112,6 +118,7 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadStream | Self::Sdp(SdpError::Malformed) => StatusCode::BAD_REQUEST,
             Self::NotSdp => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Sdp(SdpError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Sdp(SdpError::NoCodec | SdpError::FirstRefused) => StatusCode::NOT_ACCEPTABLE,
             Self::Busy(Busy) => StatusCode::SERVICE_UNAVAILABLE,
@@ -134,8 +141,13 @@ const fn status(refused: Refused) -> StatusCode {
     }
 }
 
-/// Reads a POST, everything but its right to be served.
-pub(super) fn read(webrtc: &Core, request: &HttpRequest, body: &[u8]) -> Result<Posted, Refusal> {
+/// Reads a POST, everything but its right to be served. Within [`BODY_DEADLINE`],
+/// and of a body not more than [`MAX_BODY`].
+pub(super) async fn read(
+    webrtc: &Core,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<Posted, Refusal> {
     let (app, stream) = (segment(request, "app"), segment(request, "stream"));
     let app = AppName::parse(app).map_err(|_| Refusal::NotFound)?;
     let settings = webrtc.admission().settings(&app).filter(|s| s.webrtc.enabled);
@@ -146,7 +158,7 @@ pub(super) fn read(webrtc: &Core, request: &HttpRequest, body: &[u8]) -> Result<
     if !is_sdp {
         return Err(Refusal::NotSdp);
     }
-    let offer = std::str::from_utf8(body).map_err(|_| SdpError::Malformed)?.to_owned();
+    let offer = description(body, BODY_DEADLINE).await?;
     Ok(Posted {
         stream: StreamKey { app, id },
         settings,
@@ -155,6 +167,29 @@ pub(super) fn read(webrtc: &Core, request: &HttpRequest, body: &[u8]) -> Result<
         offer,
         path: request.path().to_owned(),
     })
+}
+
+/// A body that is text, if it comes within `limit`.
+async fn description<E>(
+    body: impl Stream<Item = Result<web::Bytes, E>> + Unpin,
+    limit: Duration,
+) -> Result<String, Refusal> {
+    let bytes = tokio::time::timeout(limit, collect(body)).await.map_err(|_| Refusal::Slow)??;
+    String::from_utf8(bytes).map_err(|_| SdpError::Malformed.into())
+}
+
+async fn collect<E>(
+    mut body: impl Stream<Item = Result<web::Bytes, E>> + Unpin,
+) -> Result<Vec<u8>, SdpError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| SdpError::Malformed)?;
+        if bytes.len() + chunk.len() > MAX_BODY {
+            return Err(SdpError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 /// From the query, or from a bearer token: `subscriber:code`, for clients such

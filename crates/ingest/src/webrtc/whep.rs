@@ -15,12 +15,16 @@ use super::peer::Shares;
 use super::resources::{Resource, ResourceId};
 use super::sdp;
 
-pub(super) async fn post(webrtc: web::Data<Core>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    http::respond(play(&webrtc.into_inner(), &request, &body).await)
+pub(super) async fn post(webrtc: web::Data<Core>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    http::respond(play(&webrtc.into_inner(), &request, body).await)
 }
 
-async fn play(webrtc: &Arc<Core>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
-    let posted = http::read(webrtc, request, body)?;
+async fn play(
+    webrtc: &Arc<Core>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let posted = http::read(webrtc, request, body).await?;
     let asks = Request {
         action: Action::Play,
         stream: posted.stream.clone(),

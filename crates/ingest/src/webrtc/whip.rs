@@ -21,12 +21,16 @@ use super::sdp;
 /// A publisher has a few events in its life.
 const MAX_EVENTS: usize = 16;
 
-pub(super) async fn post(webrtc: web::Data<Core>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    http::respond(publish(webrtc.into_inner(), &request, &body).await)
+pub(super) async fn post(webrtc: web::Data<Core>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    http::respond(publish(webrtc.into_inner(), &request, body).await)
 }
 
-async fn publish(webrtc: Arc<Core>, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
-    let posted = http::read(&webrtc, request, body)?;
+async fn publish(
+    webrtc: Arc<Core>,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let posted = http::read(&webrtc, request, body).await?;
     let pass = webrtc.admission().ask(asks(&posted)).await?;
     // Whether it goes live is decided when its media comes; a stream that is
     // taken now is refused now (C§16.11).
