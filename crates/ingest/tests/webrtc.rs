@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use session::Protocol;
 use sluice_ingest::webrtc::{Config, Webrtc};
 use str0m::media::Direction;
-use support::{Plane, SetAll};
+use support::{Asked, Plane, SetAll};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -118,6 +118,11 @@ impl Server {
         let subscriber = SubscriberId::parse(who).unwrap();
         let all = SetAll { stream: StreamKey { app, id }, subscriber, standing };
         self.calls.block_on(self.plane.send(all)).unwrap()
+    }
+
+    /// How often auth was asked.
+    fn asked(&self) -> usize {
+        self.calls.block_on(self.plane.send(Asked)).unwrap()
     }
 
     fn socket(&self) -> Socket<'_> {
@@ -416,6 +421,27 @@ fn the_ams_dialect_publishes_and_plays() {
     assert_eq!(watching.hear()["definition"], "play_finished");
     watching.ask(&json!({"command":"ping"}));
     assert_eq!(watching.hear()["command"], "pong");
+}
+
+#[test]
+fn a_stream_that_is_taken_is_refused_before_the_page_may_offer() {
+    let server = Server::start();
+    let (publisher, ..) = live(&server, "s");
+    let mut page = server.socket();
+    page.ask(&publish("s"));
+    assert_eq!(page.hear()["definition"], "streamIdInUse");
+    assert_eq!(server.delete(&publisher.location), 200);
+    wait_until("the stream is free", || {
+        page.ask(&publish("s"));
+        page.hear()["command"] == "start"
+    });
+}
+
+#[test]
+fn a_broken_description_is_refused_before_auth_is_asked() {
+    let server = Server::start();
+    let (status, ..) = server.post("/live/whip/s?subscriberId=owner&subscriberCode=123456", "v=0".into());
+    assert_eq!((status, server.asked()), (400, 0), "leave to publish fences the subscriber's own stream");
 }
 
 #[test]

@@ -31,13 +31,15 @@ async fn publish(
     body: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let posted = http::read(&webrtc, request, body).await?;
+    // Before auth is asked: leave to publish fences the subscriber's own live
+    // stream, which a broken description must not cost him.
+    let made = sdp::answer_publisher(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;
     let pass = webrtc.admission().ask(asks(&posted)).await?;
     // Whether it goes live is decided when its media comes; a stream that is
     // taken now is refused now (C§16.11).
     if !pass.place_is_free().await? {
         return Err(session::Refused::from(PublishRefused::AlreadyPublishing).into());
     }
-    let made = sdp::answer_publisher(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;
     let answer = made.sdp.clone();
     let (owner, events) = mpsc::channel(MAX_EVENTS);
     let reserved = webrtc.shard().reserve();

@@ -25,6 +25,7 @@ pub struct Plane {
     rows: HashMap<StreamKey, Row>,
     permits: HashMap<PermitId, Leave>,
     next: u64,
+    asked: usize,
 }
 
 struct Row {
@@ -64,6 +65,7 @@ impl Handler<Authorize> for Plane {
     type Result = Result<Permit, Denied>;
 
     fn handle(&mut self, ask: Authorize, ctx: &mut Self::Context) -> Self::Result {
+        self.asked += 1;
         if ask.credentials.code.as_ref().is_some_and(|code| code.reveal() != "123456") {
             return Err(Denied::Credentials);
         }
@@ -173,6 +175,19 @@ impl Handler<Silence> for Plane {
             }
             Fenced::Confirmed
         })
+    }
+}
+
+/// How often [`Authorize`] was asked.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct Asked;
+
+impl Handler<Asked> for Plane {
+    type Result = usize;
+
+    fn handle(&mut self, _: Asked, _: &mut Self::Context) -> Self::Result {
+        self.asked
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Closed, Session};
-use contract::registry::Form;
+use contract::registry::{Form, PlayRefused, PublishRefused};
 use contract::session::{CloseReason, Traffic};
 use contract::{
     Action, AppName, AppSettings, Credentials, Protocol, Standing, StandingCell, StreamId, StreamKey,
@@ -186,6 +186,10 @@ impl Socket {
         self.has_room(stream, Problem::AlreadyPublishing)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
+        // As with WHIP: what is taken now is refused before the page offers (C§16.10).
+        if !pass.place_is_free().await? {
+            return Err(Problem::Refused(PublishRefused::AlreadyPublishing.into()));
+        }
         let start = dialect::start(stream, &subscriber);
         let role = Role::Invited { pass, since: self.webrtc.now() };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
@@ -199,7 +203,7 @@ impl Socket {
         let reserved = self.webrtc.shard().reserve();
         let plane = reserved.plane(Some(self.events.clone()));
         let player = pass.play(plane).await?;
-        let gone = Problem::Refused(contract::registry::PlayRefused::NotLive.into());
+        let gone = Problem::Refused(PlayRefused::NotLive.into());
         let tracks = player.live.borrow().as_ref().map(|live| live.frames.tracks()).ok_or(gone)?;
         let candidates = self.webrtc.shard().candidates();
         let made = sdp::offer(&tracks, stream.as_str(), candidates, self.webrtc.now()).ok_or(gone)?;
@@ -263,7 +267,7 @@ impl Socket {
         match self.seats.get(stream).map(|seat| seat.size) {
             Some((width, height)) => self.say(dialect::stream_info(stream, width, height)).await,
             None => {
-                let not_live = contract::registry::PlayRefused::NotLive;
+                let not_live = PlayRefused::NotLive;
                 self.problem(Problem::Refused(not_live.into()), Some(stream)).await
             }
         }
