@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::{App, HttpServer};
 use client::{Client, Do, Met, Running};
-use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId};
+use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId, TrustedProxies};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use session::Protocol;
@@ -25,6 +25,7 @@ use str0m::media::Direction;
 use support::{Asked, Plane, SetAll};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
@@ -51,8 +52,8 @@ impl Server {
             system.block_on(async {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = ([127, 0, 0, 1], 0).into();
-                let config =
-                    Config { listen, announced: Vec::new(), transcodes: 2, proxies: Default::default() };
+                let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+                let config = Config { listen, announced: Vec::new(), transcodes: 2, proxies };
                 let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {
@@ -72,8 +73,14 @@ impl Server {
     }
 
     fn post(&self, path: &str, body: String) -> (u16, Option<String>, String) {
+        self.post_from("127.0.0.1", path, body)
+    }
+
+    /// As a proxy of ours would, for a peer at this address.
+    fn post_from(&self, from: &str, path: &str, body: String) -> (u16, Option<String>, String) {
         self.calls.block_on(async {
             let request = reqwest::Client::new().post(format!("http://{}{path}", self.http));
+            let request = request.header("x-forwarded-for", from);
             let answer = request.header("content-type", "application/sdp").body(body).send().await.unwrap();
             let status = answer.status().as_u16();
             assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{path}: {status}");
@@ -126,8 +133,14 @@ impl Server {
     }
 
     fn socket(&self) -> Socket<'_> {
+        self.socket_from("127.0.0.1")
+    }
+
+    fn socket_from(&self, from: &str) -> Socket<'_> {
         let url = format!("ws://{}/live/websocket?target=edge", self.http);
-        let connected = self.calls.block_on(tokio_tungstenite::connect_async(url)).unwrap();
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("x-forwarded-for", from.parse().unwrap());
+        let connected = self.calls.block_on(tokio_tungstenite::connect_async(request)).unwrap();
         Socket { server: self, ws: connected.0 }
     }
 }
@@ -435,6 +448,56 @@ fn a_stream_that_is_taken_is_refused_before_the_page_may_offer() {
         page.ask(&publish("s"));
         page.hear()["command"] == "start"
     });
+}
+
+#[test]
+fn peers_that_never_connect_do_not_take_the_room_of_others() {
+    let server = Server::start();
+    let offer = Client::new().offer(Direction::SendOnly);
+    let post = |from: &str, n: usize| server.post_from(from, &format!("/live/whip/s{n}"), offer.clone());
+    let made: Vec<String> = (0..32)
+        .map(|n| {
+            let (status, location, text) = post("203.0.113.1", n);
+            assert_eq!(status, 201, "{n}: {text}");
+            location.unwrap()
+        })
+        .collect();
+    assert_eq!(post("203.0.113.1", 40).0, 503);
+    let (status, ..) = server.post_from("203.0.113.1", "/live/whep/s", offer.clone());
+    assert_eq!(status, 503);
+    let mut page = server.socket_from("203.0.113.1");
+    page.ask(&publish("s"));
+    assert_eq!(page.hear()["definition"], "highResourceUsage");
+    page.ask(&play("s", "123456"));
+    assert_eq!(page.hear()["definition"], "highResourceUsage");
+    let mut page = server.socket_from("203.0.113.2");
+    page.ask(&publish("s"));
+    assert_eq!(page.hear()["command"], "start");
+
+    assert_eq!(server.delete(&made[0]), 200);
+    wait_until("the place is given back", || post("203.0.113.1", 41).0 == 201);
+}
+
+#[test]
+fn who_has_connected_leaves_his_place_to_the_next() {
+    let server = Server::start();
+    let mut connected = Vec::new();
+    // More than there may be of one address on their way.
+    for n in 0..40 {
+        let mut client = Client::new();
+        let offer = client.offer(Direction::SendOnly);
+        let mut answer = String::new();
+        wait_until("there is room", || {
+            let (status, _, text) =
+                server.post_from("203.0.113.1", &format!("/live/whip/s{n}"), offer.clone());
+            answer = text;
+            status == 201
+        });
+        client.accept(&answer);
+        let running = client.run();
+        running.connected();
+        connected.push(running);
+    }
 }
 
 #[test]

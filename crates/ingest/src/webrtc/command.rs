@@ -12,6 +12,7 @@ use session::{DataPlane, Order, What};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::arrivals::Arrival;
 use super::peer::{PeerEvent, PeerId, Shares};
 use super::sdp::{Negotiated, SdpError};
 
@@ -33,9 +34,9 @@ pub(crate) struct Busy;
 /// What a shard is told.
 pub(crate) enum Command {
     /// A player arrives.
-    Play { id: PeerId, made: Box<Negotiated>, shares: Shares, gate: Arc<Gate>, source: Source, hold: Hold },
+    Play { arriving: Box<Arriving>, source: Source, hold: Hold },
     /// A publisher arrives.
-    Publish { id: PeerId, made: Box<Negotiated>, shares: Shares, gate: Arc<Gate> },
+    Publish { arriving: Box<Arriving> },
     /// A player's answer.
     Answer { id: PeerId, sdp: String, reply: oneshot::Sender<Result<(), SdpError>> },
     /// A publisher's stream is live.
@@ -44,6 +45,20 @@ pub(crate) enum Command {
     Order { id: PeerId, order: Order },
     /// Finish what is polite, then end.
     Stop,
+}
+
+/// A peer on its way to the shard.
+pub(crate) struct Arriving {
+    /// Which.
+    pub(crate) id: PeerId,
+    /// Its side of the connection.
+    pub(crate) made: Negotiated,
+    /// What it shares with its owner.
+    pub(crate) shares: Shares,
+    /// Its flags.
+    pub(crate) gate: Arc<Gate>,
+    /// Its place among those that have not connected.
+    pub(crate) arrival: Arrival,
 }
 
 /// What a publisher writes to once it is live.
@@ -193,19 +208,29 @@ impl Reserved {
         self,
         made: Negotiated,
         shares: Shares,
+        arrival: Arrival,
         source: Source,
         hold: Hold,
     ) -> Result<PeerHandle, Busy> {
-        let (id, gate) = (self.id, self.gate.clone());
-        self.shard.send(Command::Play { id, made: Box::new(made), shares, gate, source, hold })?;
-        Ok(PeerHandle { id, gate: self.gate, shard: self.shard })
+        let arriving = self.arriving(made, shares, arrival);
+        self.shard.send(Command::Play { arriving, source, hold })?;
+        Ok(PeerHandle { id: self.id, gate: self.gate, shard: self.shard })
     }
 
     /// Puts a publisher on the shard.
-    pub(crate) fn publish(self, made: Negotiated, shares: Shares) -> Result<PeerHandle, Busy> {
-        let (id, gate) = (self.id, self.gate.clone());
-        self.shard.send(Command::Publish { id, made: Box::new(made), shares, gate })?;
-        Ok(PeerHandle { id, gate: self.gate, shard: self.shard })
+    pub(crate) fn publish(
+        self,
+        made: Negotiated,
+        shares: Shares,
+        arrival: Arrival,
+    ) -> Result<PeerHandle, Busy> {
+        let arriving = self.arriving(made, shares, arrival);
+        self.shard.send(Command::Publish { arriving })?;
+        Ok(PeerHandle { id: self.id, gate: self.gate, shard: self.shard })
+    }
+
+    fn arriving(&self, made: Negotiated, shares: Shares, arrival: Arrival) -> Box<Arriving> {
+        Box::new(Arriving { id: self.id, made, shares, gate: self.gate.clone(), arrival })
     }
 }
 

@@ -5,6 +5,7 @@
 //! alone owns peers and sockets; the two meet in [`command`] only.
 
 mod addresses;
+mod arrivals;
 mod command;
 mod egress;
 mod fanout;
@@ -39,6 +40,7 @@ use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 use transcode::Slots;
 
+use arrivals::Arrivals;
 use command::ShardHandle;
 use resources::Resources;
 use shard::ShardConfig;
@@ -67,6 +69,7 @@ pub(crate) struct Core {
     admission: Admission,
     proxies: TrustedProxies,
     resources: Resources,
+    arrivals: Arrivals,
     clock: Clock,
     stop: CancellationToken,
 }
@@ -86,6 +89,10 @@ impl Core {
 
     const fn resources(&self) -> &Resources {
         &self.resources
+    }
+
+    const fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     fn stopping(&self) -> CancellationToken {
@@ -113,7 +120,8 @@ impl Webrtc {
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
-        let core = Arc::new(Core { shard, admission, proxies, resources, clock, stop });
+        let arrivals = Arrivals::default();
+        let core = Arc::new(Core { shard, admission, proxies, resources, arrivals, clock, stop });
         Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local }))
     }
 

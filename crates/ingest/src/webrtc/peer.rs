@@ -16,12 +16,13 @@ use str0m::net::Receive;
 use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
-use super::command::Events;
+use super::arrivals::Arrival;
+use super::command::{Arriving, Events};
 use super::egress::{Egress, Pumped};
 use super::fanout::{Place, View};
 use super::ingress::{Announced, Ingress, Rtp};
 use super::outbox::Outbox;
-use super::sdp::{self, Negotiated, SdpError};
+use super::sdp::{self, SdpError};
 
 /// A peer that has not connected by then is gone; browsers give up after 15 s.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -96,6 +97,8 @@ pub(crate) struct Peer {
     born: Instant,
     heard: Instant,
     connected: bool,
+    /// Its place among those that have not connected, until it has.
+    arrival: Option<Arrival>,
     gone: Option<Gone>,
     /// A player asked for a key frame.
     keyframe_wanted: bool,
@@ -103,9 +106,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A player.
-    pub(crate) fn player(id: PeerId, made: Negotiated, shares: Shares, now: Instant) -> Self {
-        let role = Role::Player { egress: Egress::default(), pending: made.pending, playing: false };
-        let mut peer = Self::new(id, made.rtc, made.mids, role, shares, now);
+    pub(crate) fn player(mut arriving: Arriving, now: Instant) -> Self {
+        let pending = arriving.made.pending.take();
+        let role = Role::Player { egress: Egress::default(), pending, playing: false };
+        let mut peer = Self::new(arriving, role, now);
         if let Role::Player { egress, pending: None, .. } = &mut peer.role {
             egress.negotiate(&mut peer.rtc, &peer.mids);
         }
@@ -113,21 +117,23 @@ impl Peer {
     }
 
     /// A publisher.
-    pub(crate) fn publisher(id: PeerId, made: Negotiated, shares: Shares, now: Instant) -> Self {
+    pub(crate) fn publisher(arriving: Arriving, now: Instant) -> Self {
+        let made = &arriving.made;
         let announced = Announced {
             video: sdp::receives(&made.rtc, &made.mids, MediaKind::Video),
             audio: sdp::receives(&made.rtc, &made.mids, MediaKind::Audio),
         };
         let ingress = Box::new(Ingress::new(announced));
         let role = Role::Publisher { ingress, pinned: [None; 2] };
-        Self::new(id, made.rtc, made.mids, role, shares, now)
+        Self::new(arriving, role, now)
     }
 
-    fn new(id: PeerId, rtc: Rtc, mids: Vec<Mid>, role: Role, shares: Shares, now: Instant) -> Self {
+    fn new(arriving: Arriving, role: Role, now: Instant) -> Self {
+        let Arriving { id, made, shares, arrival, .. } = arriving;
         Self {
             id,
-            rtc,
-            mids,
+            rtc: made.rtc,
+            mids: made.mids,
             role,
             shares,
             remotes: Vec::new(),
@@ -136,6 +142,7 @@ impl Peer {
             born: now,
             heard: now,
             connected: false,
+            arrival: Some(arrival),
             gone: None,
             keyframe_wanted: false,
         }
@@ -262,6 +269,7 @@ impl Peer {
         match event {
             Event::Connected => {
                 self.connected = true;
+                self.arrival = None;
                 events.push(PeerEvent::Connected);
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => {

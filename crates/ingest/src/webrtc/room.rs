@@ -82,12 +82,14 @@ impl Room {
 
     pub(crate) fn command(&mut self, command: Command, udp: &Udp, now: Now) {
         match command {
-            Command::Play { id, made, shares, gate, source, hold } => {
-                let peer = Peer::player(id, *made, shares, now.mono);
+            Command::Play { arriving, source, hold } => {
+                let gate = arriving.gate.clone();
+                let peer = Peer::player(*arriving, now.mono);
                 self.arrive(peer, gate, Some(source), Some(hold), udp, now);
             }
-            Command::Publish { id, made, shares, gate } => {
-                let peer = Peer::publisher(id, *made, shares, now.mono);
+            Command::Publish { arriving } => {
+                let gate = arriving.gate.clone();
+                let peer = Peer::publisher(*arriving, now.mono);
                 self.arrive(peer, gate, None, None, udp, now);
             }
             Command::Answer { id, sdp, reply } => {

@@ -32,6 +32,7 @@ async fn play(
         peer: posted.peer,
         protocol: Protocol::Whep,
     };
+    let arrival = webrtc.arrivals().enter(posted.peer)?;
     let pass = webrtc.admission().ask(asks).await?;
     let reserved = webrtc.shard().reserve();
     let player = pass.play(reserved.plane(None)).await?;
@@ -43,7 +44,7 @@ async fn play(
     let (standing, traffic) = (player.link.standing.clone(), player.link.traffic.clone());
     let shares = Shares { standing, traffic, owner: None };
     let source = Source { stream: posted.stream.clone(), live: player.live };
-    let peer = reserved.play(made, shares, source, Box::new(player.link))?;
+    let peer = reserved.play(made, shares, arrival, source, Box::new(player.link))?;
     let id = ResourceId::random().ok_or(Busy)?;
     webrtc.resources().add(id.clone(), request.path().to_owned(), Resource::Player(peer));
     Ok(http::created(&posted, &id, answer))

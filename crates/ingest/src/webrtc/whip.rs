@@ -31,6 +31,7 @@ async fn publish(
     body: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let posted = http::read(&webrtc, request, body).await?;
+    let arrival = webrtc.arrivals().enter(posted.peer)?;
     // Before auth is asked: leave to publish fences the subscriber's own live
     // stream, which a broken description must not cost him.
     let made = sdp::answer_publisher(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;
@@ -46,7 +47,7 @@ async fn publish(
     let plane = reserved.plane(Some(owner.clone()));
     let standing = Arc::new(StandingCell::new(Standing::Granted));
     let shares = Shares { standing, traffic: pass.traffic(), owner: Some(owner.clone()) };
-    let peer = reserved.publish(made, shares)?;
+    let peer = reserved.publish(made, shares, arrival)?;
     let ended = webrtc.stopping().child_token();
     let id = ResourceId::random().ok_or(Busy)?;
     let resource = Resource::Publisher(ended.clone());

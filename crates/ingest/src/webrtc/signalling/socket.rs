@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
 use crate::webrtc::Core;
+use crate::webrtc::arrivals::Arrival;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, ShardPlane, Source};
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
@@ -52,6 +53,7 @@ enum Role {
     /// May offer.
     Invited {
         pass: Pass,
+        arrival: Arrival,
         since: Instant,
     },
     /// Has offered; its tracks are not known yet.
@@ -184,6 +186,7 @@ impl Socket {
 
     async fn publish(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPublishing)?;
+        let arrival = self.webrtc.arrivals().enter(self.from)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
         // As with WHIP: what is taken now is refused before the page offers (C§16.10).
@@ -191,13 +194,14 @@ impl Socket {
             return Err(Problem::Refused(PublishRefused::AlreadyPublishing.into()));
         }
         let start = dialect::start(stream, &subscriber);
-        let role = Role::Invited { pass, since: self.webrtc.now() };
+        let role = Role::Invited { pass, arrival, since: self.webrtc.now() };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(start)
     }
 
     async fn play(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPlaying)?;
+        let arrival = self.webrtc.arrivals().enter(self.from)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Play, stream, credentials)).await?;
         let reserved = self.webrtc.shard().reserve();
@@ -211,7 +215,7 @@ impl Socket {
         let offer = dialect::description(Description::Offer, stream, &made.sdp, &mids, &subscriber);
         let shares = self.shares(player.link.standing.clone(), player.link.traffic.clone());
         let source = Source { stream: player.link.stream.clone(), live: player.live };
-        let peer = reserved.play(made, shares, source, Box::new(player.link))?;
+        let peer = reserved.play(made, shares, arrival, source, Box::new(player.link))?;
         let role = Role::Player { peer, ended: false };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: size_of(&tracks) });
         Ok(offer)
@@ -222,7 +226,7 @@ impl Socket {
         let Some(Seat { subscriber, role, size }) = self.seats.remove(stream) else {
             return Err(Problem::NoPeer);
         };
-        let Role::Invited { pass, .. } = role else {
+        let Role::Invited { pass, arrival, .. } = role else {
             self.seats.insert(stream.clone(), Seat { subscriber, role, size });
             return Err(Problem::AlreadyPublishing);
         };
@@ -232,7 +236,7 @@ impl Socket {
         let reserved = self.webrtc.shard().reserve();
         let plane = reserved.plane(Some(self.events.clone()));
         let granted = Arc::new(StandingCell::new(Standing::Granted));
-        let peer = reserved.publish(made, self.shares(granted, pass.traffic()))?;
+        let peer = reserved.publish(made, self.shares(granted, pass.traffic()), arrival)?;
         let role = Role::Arriving { pass, plane, peer, since };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(answer)
