@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use session::Protocol;
 use sluice_ingest::webrtc::{Config, Webrtc};
 use str0m::media::Direction;
-use support::{Asked, Plane, SetAll};
+use support::{Asked, HushLate, Plane, SetAll};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -125,6 +125,13 @@ impl Server {
         let subscriber = SubscriberId::parse(who).unwrap();
         let all = SetAll { stream: StreamKey { app, id }, subscriber, standing };
         self.calls.block_on(self.plane.send(all)).unwrap()
+    }
+
+    /// Orders all players of a stream to hush, as for a publish before the one that
+    /// is live; how many confirmed.
+    fn hush_late(&self, stream: &str) -> usize {
+        let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse(stream).unwrap());
+        self.calls.block_on(self.plane.send(HushLate { stream: StreamKey { app, id } })).unwrap()
     }
 
     /// How often auth was asked.
@@ -298,6 +305,16 @@ fn a_revoked_publisher_is_closed_and_his_players_wait_for_the_next() {
 }
 
 #[test]
+fn a_hush_that_comes_when_the_next_publisher_is_live_takes_nothing_from_his_players() {
+    let server = Server::start();
+    let (mut publisher, player, _) = live(&server, "s");
+    assert_eq!(server.hush_late("s"), 1);
+    // No key frame: a player that had lost its place could not go on here.
+    publisher.picture(9, false);
+    wait_until("the next picture", || next_picture(&player) == 9);
+}
+
+#[test]
 fn delete_ends_both_sides_and_names_are_not_guessed() {
     let server = Server::start();
     let (publisher, player, location) = live(&server, "s");
@@ -419,6 +436,7 @@ fn the_ams_dialect_publishes_and_plays() {
     next_picture(&player);
     assert_eq!(watching.hear()["definition"], "play_started");
 
+    assert_eq!(server.hush_late("s"), 1);
     watching.ask(&json!({"command":"getStreamInfo","streamId":"s"}));
     assert_eq!(watching.hear()["streamInfo"][0]["streamHeight"], 480);
     watching.ask(&json!({"command":"getStreamInfo","streamId":"other"}));

@@ -293,7 +293,11 @@ impl ShardPlane {
 
 impl DataPlane for ShardPlane {
     fn order(&self, order: Order) {
-        self.tell(order.what);
+        // Only the shard knows whether the player is past what is hushed, and says
+        // so with `Ended`.
+        if order.what != What::Hush {
+            self.tell(order.what);
+        }
         // Dropped when there is no room: that counts as gone, and `kill` follows.
         let _ = self.shard.send(Command::Order { id: self.peer, order });
     }

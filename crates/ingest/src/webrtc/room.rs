@@ -361,13 +361,7 @@ impl Room {
             // The outbox is empty between commands, so what is not written now
             // is never written.
             What::Standing { standing: Standing::Suspended, .. } => self.stand(id),
-            What::Hush => {
-                let stream = self.seats.get(&id).and_then(|seat| seat.plays);
-                if let Some(stream) = stream {
-                    self.streams.forget(stream);
-                }
-                self.stand(id);
-            }
+            What::Hush => self.hush(id),
             What::Standing { standing: Standing::Revoked, .. } | What::Close(_) => {
                 self.stand(id);
                 self.close(id, udp, now);
@@ -375,6 +369,16 @@ impl Room {
         }
         let _ = order.done.send(());
         self.settle(id, udp, now);
+    }
+
+    /// The stream that a player plays was silenced, unless it plays the next one
+    /// already: of the old one it has nothing left then, since it left that.
+    fn hush(&mut self, id: PeerId) {
+        let plays = self.seats.get(&id).and_then(|seat| seat.plays);
+        if plays.is_none_or(|stream| self.streams.forget_silenced(stream)) {
+            self.stand(id);
+            self.with(id, |seat| seat.peer.tell(PeerEvent::Ended));
+        }
     }
 
     /// Removes everybody whose owner let go.

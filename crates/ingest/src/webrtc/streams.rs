@@ -159,11 +159,16 @@ impl Streams {
         }
     }
 
-    /// Drops what is held of a silenced stream.
-    pub(crate) fn forget(&mut self, id: StreamId) {
-        if let Some(view) = self.streams.get_mut(&id).and_then(|stream| stream.view.as_mut()) {
+    /// Drops what is held of a stream, if it was silenced; whether it was. The order
+    /// to do so may come when the next publisher is live already, whose stream is
+    /// another.
+    pub(crate) fn forget_silenced(&mut self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else { return false };
+        let silenced = stream.live.frames.ended() == Some(EndReason::Silenced);
+        if silenced && let Some(view) = stream.view.as_mut() {
             view.forget();
         }
+        silenced
     }
 
     /// Streams that have something new, or players behind whose turn has come.

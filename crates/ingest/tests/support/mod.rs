@@ -191,6 +191,31 @@ impl Handler<Asked> for Plane {
     }
 }
 
+/// Orders all players of a stream to hush, but silences nothing; answers how many
+/// confirmed.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct HushLate {
+    /// Which stream.
+    pub stream: StreamKey,
+}
+
+impl Handler<HushLate> for Plane {
+    type Result = ResponseFuture<usize>;
+
+    fn handle(&mut self, msg: HushLate, _: &mut Self::Context) -> Self::Result {
+        let players = self.rows.get(&msg.stream).into_iter().flat_map(|row| row.players.values());
+        let hushes: Vec<_> = players.map(|player| player.hush.send(Hush)).collect();
+        Box::pin(async move {
+            let mut confirmed = 0;
+            for hush in hushes {
+                confirmed += usize::from(matches!(hush.await, Ok(Fenced::Confirmed)));
+            }
+            confirmed
+        })
+    }
+}
+
 /// Sets the standing of everybody of a subscriber on a stream, as a block does;
 /// answers how many fences confirmed.
 #[derive(Message)]

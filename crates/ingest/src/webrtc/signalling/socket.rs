@@ -336,14 +336,14 @@ impl Socket {
             What::Standing { standing: Standing::Suspended, .. } => {
                 self.problem(Problem::Blocked, Some(&stream)).await
             }
-            // The shard says so when the first packet has left.
-            What::Standing { standing: Standing::Granted, .. } => Ok(()),
+            // The shard says so: when the first packet has left, and if the player
+            // was still at what is hushed.
+            What::Standing { standing: Standing::Granted, .. } | What::Hush => Ok(()),
             What::Standing { standing: Standing::Revoked, .. } => {
                 let problem = if plays { Problem::Withdrawn } else { Problem::Blocked };
                 self.problem(problem, Some(&stream)).await?;
                 self.stop(&stream).await
             }
-            What::Hush => self.ended(&stream).await,
             What::Close(CloseReason::Draining) => self.farewell().await,
             What::Close(CloseReason::Stopped | CloseReason::Revoked | CloseReason::TakenOver) => {
                 self.stop(&stream).await
