@@ -3,6 +3,7 @@
 mod banner;
 mod config;
 mod control;
+mod descriptors;
 mod edges;
 
 use std::io::IsTerminal;
@@ -28,6 +29,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     trace(&config)?;
+    descriptors::raise(&config);
     actix::System::new().block_on(run(config))
 }
 
