@@ -1,6 +1,7 @@
 //! HTTP connections, as far as a fence must reach them.
 
 use std::any::Any;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -16,6 +17,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Duplicates the descriptor of a socket.
+    pub(crate) fn duplicate(socket: &impl AsFd) -> io::Result<Self> {
+        Ok(Self { socket: socket.as_fd().try_clone_to_owned()? })
+    }
+
+    /// Bytes that the kernel holds and never sent; none if it cannot say.
+    pub(crate) fn unsent(&self) -> u64 {
+        let bytes = session::tcp::unsent(self.socket.as_fd());
+        bytes.ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
+    }
+
     /// Disconnects at once; neither the kernel's queue nor what the HTTP server
     /// still holds is sent.
     pub(crate) fn reset(&self) {
@@ -34,9 +46,9 @@ impl Connection {
 /// To be given to `HttpServer::on_connect`: without it HLS serves no media.
 pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
     let Some(tcp) = io.downcast_ref::<TcpStream>() else { return };
-    match tcp.as_fd().try_clone_to_owned() {
-        Ok(socket) => {
-            extensions.insert(Arc::new(Connection { socket }));
+    match Connection::duplicate(tcp) {
+        Ok(connection) => {
+            extensions.insert(Arc::new(connection));
         }
         // Out of descriptors: this connection gets no media.
         Err(error) => tracing::warn!(%error, "cannot duplicate a connection's descriptor"),
@@ -55,7 +67,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        let connection = Connection { socket: server.as_fd().try_clone_to_owned().unwrap() };
+        let connection = Connection::duplicate(&server).unwrap();
         assert!(connection.is_drained());
         server.set_nonblocking(true).unwrap();
         while server.write(&[0; 1 << 16]).is_ok() {}

@@ -23,6 +23,14 @@ use crate::token::GrantId;
 /// the kernel has room. Younger ones are reset without asking.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// A body keeps its whole file in memory, also when the stream's window has moved
+/// on. Whose player takes less than [`PACE`] in this time loses the connection.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Bytes, 17 kbit/s: nobody can play live at that. Shorter files are in the kernel
+/// at once, and keep nothing.
+const PACE: u64 = 64 << 10;
+
 /// What one grant counts as one player for (C§16.7).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -59,9 +67,38 @@ struct Line {
     open: usize,
     /// When the last one finished.
     ended: Instant,
+    /// Bytes that bodies have handed out.
+    handed: u64,
+    /// How many of them had left when the pace was last kept, and when that was.
+    paced: (u64, Instant),
 }
 
 impl Line {
+    fn new(connection: Arc<Connection>, now: Instant) -> Self {
+        Self { connection, open: 0, ended: now, handed: 0, paced: (0, now) }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.open += 1;
+        self.paced = (self.left(), now);
+    }
+
+    /// How much the player took. The kernel can hold megabytes, and asks for more
+    /// in large steps, so what counts is what has left it.
+    fn left(&self) -> u64 {
+        self.handed.saturating_sub(self.connection.unsent())
+    }
+
+    /// Whether a body is under way that its player does not take.
+    fn is_stalled(&mut self, now: Instant) -> bool {
+        let (left, (before, since)) = (self.left(), self.paced);
+        if left >= before.saturating_add(PACE) {
+            self.paced = (left, now);
+            return false;
+        }
+        self.open > 0 && now.saturating_duration_since(since) >= STALLED
+    }
+
     fn is_settled(&self, now: Instant) -> bool {
         self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && self.connection.is_drained()
     }
@@ -129,16 +166,27 @@ impl Grant {
         let mut lines = lock(&self.lines);
         lines.retain(|line| !line.is_settled(now));
         match lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, connection)) {
-            Some(line) => line.open += 1,
-            None => lines.push(Line { connection: connection.clone(), open: 1, ended: now }),
+            Some(line) => line.begin(now),
+            None => {
+                let mut line = Line::new(connection.clone(), now);
+                line.begin(now);
+                lines.push(line);
+            }
         }
         let fence = self.fences.load(Ordering::Acquire);
         OpenBody { grant: self.clone(), connection: connection.clone(), fence }
     }
 
-    /// Forgets connections that hold nothing of this grant any more.
+    /// Forgets connections that hold nothing of this grant any more, and resets
+    /// those whose players have stopped to read: their bodies hold files.
     pub(crate) fn settle(&self, now: Instant) {
-        lock(&self.lines).retain(|line| !line.is_settled(now));
+        lock(&self.lines).retain_mut(|line| {
+            let stalled = line.is_stalled(now);
+            if stalled {
+                line.connection.reset();
+            }
+            !stalled && !line.is_settled(now)
+        });
     }
 
     /// The fence: after this, no byte of a body that was announced before leaves.
@@ -150,8 +198,13 @@ impl Grant {
         }
     }
 
-    fn sent(&self, bytes: usize) {
+    fn sent(&self, connection: &Arc<Connection>, bytes: usize) {
         *lock(&self.heard) = self.clock.now().mono;
+        let mut lines = lock(&self.lines);
+        if let Some(line) = lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, connection)) {
+            line.handed = line.handed.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+        drop(lines);
         if let Some(player) = &*lock(&self.seat) {
             player.link.traffic.sent(bytes);
         }
@@ -182,7 +235,7 @@ impl OpenBody {
 
     /// Counts bytes that go out.
     pub(crate) fn sent(&self, bytes: usize) {
-        self.grant.sent(bytes);
+        self.grant.sent(&self.connection, bytes);
     }
 }
 
@@ -200,4 +253,74 @@ impl Drop for OpenBody {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code of ours panics while it holds one of these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use contract::{AppName, StreamId};
+
+    use super::*;
+
+    fn grant(clock: Clock) -> Arc<Grant> {
+        let stream = StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("cam").unwrap() };
+        let key = Key { stream, subscriber: None, peer: [192, 0, 2, 1].into(), coded: false };
+        Arc::new(Grant::new(GrantId(1), key, clock))
+    }
+
+    /// A server's end, and a client's that takes as little as it can.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (server, client)
+    }
+
+    fn fill(server: &mut TcpStream, body: &OpenBody) {
+        while let Ok(n) = server.write(&[7; 1 << 14]) {
+            body.sent(n);
+        }
+    }
+
+    #[test]
+    fn a_player_who_stops_to_read_loses_the_connection_and_one_who_reads_does_not() {
+        let clock = contract::ManualClock::new(contract::WallMs(0));
+        let grant = grant(clock.clock());
+        let ((mut a, mut stalled), (mut b, mut reading)) = (pair(), pair());
+        let lines = [&a, &b].map(|socket| Arc::new(Connection::duplicate(socket).unwrap()));
+        let [body, other] = lines.each_ref().map(|line| grant.open(line));
+        fill(&mut a, &body);
+        fill(&mut b, &other);
+        assert!(lines.iter().all(|line| line.unsent() > 4 * PACE));
+        grant.settle(clock.clock().now().mono);
+        for _ in 0..3 {
+            let before = lines[1].unsent();
+            while lines[1].unsent() + PACE > before {
+                assert!(reading.read(&mut [0; 1 << 16]).unwrap() > 0);
+            }
+            clock.advance(STALLED);
+            grant.settle(clock.clock().now().mono);
+        }
+        let ended =
+            std::iter::repeat_with(|| stalled.read(&mut [0; 1 << 16])).find(|r| !matches!(r, Ok(1..)));
+        assert!(ended.unwrap().is_err(), "reset");
+        assert!(reading.read(&mut [0; 1 << 16]).is_ok());
+        drop((body, other));
+    }
+
+    #[test]
+    fn a_connection_without_a_body_is_not_stalled() {
+        let clock = contract::ManualClock::new(contract::WallMs(0));
+        let grant = grant(clock.clock());
+        let (mut server, mut client) = pair();
+        let connection = Arc::new(Connection::duplicate(&server).unwrap());
+        drop(grant.open(&connection));
+        clock.advance(STALLED * 2);
+        grant.settle(clock.clock().now().mono);
+        server.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    }
 }
