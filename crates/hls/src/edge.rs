@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -134,12 +135,31 @@ impl Edge {
             answer => answer?,
         };
         let grant = self.grants.of(&key, &self.clock).map_err(|_| Refusal::Unavailable)?;
-        let plane =
-            Plane { edge: Arc::downgrade(self), grant: Arc::downgrade(&grant), session: pass.session() };
-        let player = pass.play(plane).await?;
+        let (session, over) = (pass.session(), Arc::new(AtomicBool::new(false)));
+        let (edge, weak) = (Arc::downgrade(self), Arc::downgrade(&grant));
+        let player = pass.play(Plane { edge, grant: weak, session, over: over.clone() }).await?;
         grant.sit(player);
-        self.grants.keep(&grant);
+        let loser = self.grants.keep(&grant, self.clock.now().mono);
+        loser.iter().for_each(|grant| self.crowd_out(grant));
+        if over.load(Ordering::Acquire) {
+            self.unseat(&grant, session);
+            return Err(Refusal::Credentials);
+        }
         Ok(grant)
+    }
+
+    fn crowd_out(&self, grant: &Grant) {
+        tracing::debug!(peer = %grant.key.peer, stream = %grant.key.stream, "too many HLS players of one address");
+        self.end(grant);
+    }
+
+    /// Ends a session that was over before it had its seat. Its plane may have
+    /// found the seat after that, but not the grant in the table.
+    fn unseat(&self, grant: &Grant, session: SessionId) {
+        grant.leave(session);
+        if grant.standing().is_none() {
+            self.grants.remove(grant);
+        }
     }
 
     /// Ends the session that this subscriber left silent at another address, so
@@ -238,6 +258,8 @@ struct Plane {
     edge: Weak<Edge>,
     grant: Weak<Grant>,
     session: SessionId,
+    /// Whether the session is over; for who gives it a seat later.
+    over: Arc<AtomicBool>,
 }
 
 impl Plane {
@@ -251,6 +273,8 @@ impl Plane {
 
     /// The session is over. The grant is, too, unless it has another one.
     fn leave(&self, grant: &Grant) {
+        // First this, then the seat: who sits down after it is taken reads this.
+        self.over.store(true, Ordering::Release);
         if grant.leave(self.session)
             && let Some(edge) = self.edge.upgrade()
         {

@@ -1,7 +1,9 @@
 //! All grants, by number and by what they count for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use contract::{Clock, StreamKey};
 
@@ -12,10 +14,17 @@ use crate::token::{GrantId, Signer, Token};
 /// one to every address that asks. Who comes when all are taken is refused.
 const MOST: usize = 16_384;
 
+/// Grants of one address at a time, a v6 /64 being one: on an open stream every
+/// name that somebody gives himself is another grant. The one of his that is
+/// silent for longest goes. Not for loopback, where proxies sit that nobody told
+/// us of, in front of all players.
+const MOST_OF_ONE: usize = 256;
+
 #[derive(Debug, Default)]
 struct Table {
     by_id: HashMap<GrantId, Arc<Grant>>,
     by_key: HashMap<Key, GrantId>,
+    by_network: HashMap<IpAddr, HashSet<GrantId>>,
     last: u64,
 }
 
@@ -54,11 +63,14 @@ impl Grants {
         lock(&self.table).find(key)
     }
 
-    /// Puts a grant that got its session into the table.
-    pub(crate) fn keep(&self, grant: &Arc<Grant>) {
+    /// Puts a grant that got its session into the table. Answers which one of the
+    /// same address must end for it, if any.
+    pub(crate) fn keep(&self, grant: &Arc<Grant>, now: Instant) -> Option<Arc<Grant>> {
         let mut table = lock(&self.table);
         table.by_key.insert(grant.key.clone(), grant.id);
         table.by_id.insert(grant.id, grant.clone());
+        table.by_network.entry(network(grant.key.peer)).or_default().insert(grant.id);
+        table.loser(grant, now)
     }
 
     /// The grant that a token of a request for this stream stands for.
@@ -77,6 +89,13 @@ impl Grants {
     pub(crate) fn remove(&self, grant: &Grant) {
         let mut table = lock(&self.table);
         table.by_id.remove(&grant.id);
+        let at = network(grant.key.peer);
+        if let Some(same) = table.by_network.get_mut(&at) {
+            same.remove(&grant.id);
+            if same.is_empty() {
+                table.by_network.remove(&at);
+            }
+        }
         if table.by_key.get(&grant.key) == Some(&grant.id) {
             table.by_key.remove(&grant.key);
         }
@@ -91,5 +110,78 @@ impl Grants {
 impl Table {
     fn find(&self, key: &Key) -> Option<Arc<Grant>> {
         self.by_id.get(self.by_key.get(key)?).cloned()
+    }
+
+    fn loser(&self, keeper: &Grant, now: Instant) -> Option<Arc<Grant>> {
+        let same = self.by_network.get(&network(keeper.key.peer))?;
+        if same.len() <= MOST_OF_ONE || keeper.key.peer.is_loopback() {
+            return None;
+        }
+        let others = same.iter().filter(|id| **id != keeper.id).filter_map(|id| self.by_id.get(id));
+        others.max_by_key(|grant| grant.silent_for(now)).cloned()
+    }
+}
+
+/// Who holds one v6 address holds the whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use contract::{AppName, ManualClock, Now, Secret, StreamId, SubscriberId, WallMs};
+
+    use super::*;
+
+    fn key(name: usize, peer: &str) -> Key {
+        Key {
+            stream: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("cam").unwrap() },
+            subscriber: Some(SubscriberId::parse(&format!("s{name}")).unwrap()),
+            peer: peer.parse().unwrap(),
+            coded: false,
+        }
+    }
+
+    /// Whether somebody at `peer` with one more name costs somebody his grant.
+    fn full(peer: impl Fn(usize) -> String) -> bool {
+        let grants = Grants::new(Signer::new(Secret::new([7; 32])));
+        let clock = ManualClock::new(WallMs(0));
+        let now = || -> Now { clock.clock().now() };
+        let kept: Vec<_> = (0..=MOST_OF_ONE)
+            .map(|n| {
+                clock.advance(Duration::from_secs(1));
+                if n == MOST_OF_ONE {
+                    // All but one are heard of.
+                    let all = grants.all();
+                    all.iter()
+                        .filter(|g| g.key.subscriber != key(3, "::").subscriber)
+                        .for_each(|g| g.hear(now()));
+                }
+                let grant = grants.of(&key(n, &peer(n)), &clock.clock()).unwrap();
+                let loser = grants.keep(&grant, now().mono);
+                assert!(loser.is_none() || n == MOST_OF_ONE, "{n}");
+                loser
+            })
+            .collect();
+        let Some(loser) = kept.into_iter().flatten().next() else { return false };
+        assert_eq!(loser.key.subscriber, key(3, "::").subscriber, "the longest silent");
+        grants.remove(&loser);
+        grants.all().iter().for_each(|grant| grants.remove(grant));
+        assert!(lock(&grants.table).by_network.is_empty());
+        true
+    }
+
+    #[test]
+    fn one_address_can_not_take_the_grants_of_others() {
+        assert!(full(|_| "192.0.2.1".to_owned()));
+        assert!(full(|n| format!("2001:db8::{n:x}")), "a /64");
+        assert!(!full(|n| format!("2001:db8:0:{n:x}::1")));
+        assert!(!full(|n| format!("192.0.{}.{}", n / 200, n % 200)));
+        assert!(!full(|_| "127.0.0.1".to_owned()), "a proxy");
     }
 }

@@ -276,3 +276,14 @@ async fn a_subscriber_who_moves_leaves_his_silent_place_behind() {
     assert_eq!(server.connect().await.get(&with_code(), elsewhere).await.status, 200);
     assert_eq!(server.get(&first.url()).await.status, 403, "the place he left");
 }
+
+#[actix_rt::test]
+async fn a_player_who_is_stopped_while_he_comes_in_gets_no_seat() {
+    let mut server = Server::start(true).await;
+    let mut publisher = server.publish(1000).await;
+    server.act(Do::StopNext).await;
+    assert_eq!(server.get(&with_code()).await.status, 403);
+    assert_eq!(server.act(Do::Count).await, 0, "the place is given back");
+    let again = publisher.until(server.get(&with_code())).await;
+    assert_eq!(again.status, 200);
+}

@@ -13,7 +13,7 @@ use contract::registry::{
     End, GetStream, Live, Place, Play, PlayLease, PlayRefused, Publish, PublishLease, PublishRefused,
     Silence, StreamView,
 };
-use contract::session::{Fenced, Hush, SessionRef, SetStanding};
+use contract::session::{Close, CloseReason, Fenced, Hush, SessionRef, SetStanding};
 use contract::settings::Security;
 use contract::{
     AppName, AppSettings, ManualClock, Protocol as Proto, SettingsView, Standing, StandingCell, StreamId,
@@ -34,6 +34,7 @@ pub struct World {
     live: watch::Sender<Option<Arc<Live>>>,
     held: Vec<(PermitId, Arc<StandingCell>, SessionRef)>,
     players: HashSet<contract::SessionId>,
+    stop_next: bool,
 }
 
 impl Actor for World {
@@ -79,14 +80,21 @@ impl Handler<Publish> for World {
 }
 
 impl Handler<Play> for World {
-    type Result = Result<PlayLease, PlayRefused>;
+    type Result = ResponseFuture<Result<PlayLease, PlayRefused>>;
     fn handle(&mut self, msg: Play, ctx: &mut Self::Context) -> Self::Result {
         if self.live.borrow().is_none() {
-            return Err(PlayRefused::NotLive);
+            return Box::pin(std::future::ready(Err(PlayRefused::NotLive)));
         }
         self.players.insert(msg.session.id);
         let place = Place::new(msg.stream, msg.session.id, ctx.address().recipient());
-        Ok(PlayLease { live: self.live.subscribe(), place })
+        let lease = PlayLease { live: self.live.subscribe(), place };
+        let stop = std::mem::take(&mut self.stop_next).then_some(msg.session.close);
+        Box::pin(async move {
+            if let Some(close) = stop {
+                close.send(Close { reason: CloseReason::Stopped }).await.unwrap();
+            }
+            Ok(lease)
+        })
     }
 }
 
@@ -120,6 +128,8 @@ pub enum Do {
     Count,
     /// How many there may be.
     Limit(usize),
+    /// The next player is stopped after he was let in, and before he knows it.
+    StopNext,
 }
 
 impl Handler<Do> for World {
@@ -131,6 +141,7 @@ impl Handler<Do> for World {
             Do::Over => _ = self.live.send_replace(None),
             Do::Count => {}
             Do::Limit(limit) => self.limit = limit,
+            Do::StopNext => self.stop_next = true,
             Do::Stand(standing) => {
                 self.held.iter().for_each(|(_, cell, _)| cell.set(standing));
                 let all: Vec<_> = self.held.iter().map(|(.., s)| s.standing.clone()).collect();
@@ -178,8 +189,15 @@ impl Server {
     pub async fn with(security: Security) -> Self {
         let totp = security.totp_play;
         let live = watch::Sender::new(None);
-        let world =
-            World { totp, limit: usize::MAX, live, held: Vec::new(), players: HashSet::new() }.start();
+        let world = World {
+            totp,
+            limit: usize::MAX,
+            live,
+            held: Vec::new(),
+            players: HashSet::new(),
+            stop_next: false,
+        }
+        .start();
         let links = Links {
             authorize: world.clone().recipient(),
             get_stream: world.clone().recipient(),
