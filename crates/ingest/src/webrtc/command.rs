@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use contract::StreamKey;
 use contract::registry::Live;
+use contract::{Standing, StreamKey};
 use media::{BusWriter, PacketWriter};
 use session::{DataPlane, Order, What};
 use thiserror::Error;
@@ -98,6 +98,9 @@ pub(crate) struct Source {
 pub(crate) struct Gate {
     /// The owner let go.
     released: AtomicBool,
+    /// The session was ordered to end, or its peer is to be torn down. A peer that
+    /// finds this when it arrives does not stay: the order was carried out before.
+    ended: AtomicBool,
     /// The peer is gone.
     gone: AtomicBool,
 }
@@ -105,6 +108,15 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn is_released(&self) -> bool {
         self.released.load(Ordering::Acquire)
+    }
+
+    /// Whether a peer that arrives now is not wanted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_released() || self.ended.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
     }
 
     fn release(&self, bell: &Bell) {
@@ -272,6 +284,11 @@ impl Drop for PeerHandle {
     }
 }
 
+/// Whether nothing follows this order.
+const fn is_end(what: What) -> bool {
+    matches!(what, What::Close(_) | What::Standing { standing: Standing::Revoked, .. })
+}
+
 /// A shard's peer as its session's actor sees it.
 #[derive(Debug)]
 pub(crate) struct ShardPlane {
@@ -297,6 +314,9 @@ impl DataPlane for ShardPlane {
         // so with `Ended`.
         if order.what != What::Hush {
             self.tell(order.what);
+        }
+        if is_end(order.what) {
+            self.gate.end();
         }
         // Dropped when there is no room: that counts as gone, and `kill` follows.
         let _ = self.shard.send(Command::Order { id: self.peer, order });

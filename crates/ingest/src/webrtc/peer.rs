@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use contract::session::Traffic;
-use contract::{StandingCell, WallMs};
+use contract::{Standing, StandingCell, WallMs};
 use media::{BusWriter, PacketWriter, TrackKind, Tracks};
 use session::What;
 use str0m::change::SdpPendingOffer;
@@ -146,6 +146,11 @@ impl Peer {
             gone: None,
             keyframe_wanted: false,
         }
+    }
+
+    /// Whether its permit was taken back.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.shares.standing.get() == Standing::Revoked
     }
 
     /// The name by which STUN requests find it.

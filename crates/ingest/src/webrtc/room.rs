@@ -16,7 +16,7 @@ use str0m::net::{Protocol, Receive};
 use transcode::Slots;
 
 use super::addresses::Addresses;
-use super::command::{Bell, Command, Gate, GoneLive, Hold, Source};
+use super::command::{Arriving, Bell, Command, Gate, GoneLive, Hold, Source};
 use super::egress::Pumped;
 use super::outbox::Outbox;
 use super::peer::{Gone, Peer, PeerEvent, PeerId};
@@ -83,15 +83,9 @@ impl Room {
     pub(crate) fn command(&mut self, command: Command, udp: &Udp, now: Now) {
         match command {
             Command::Play { arriving, source, hold } => {
-                let gate = arriving.gate.clone();
-                let peer = Peer::player(*arriving, now.mono);
-                self.arrive(peer, gate, Some(source), Some(hold), udp, now);
+                self.arrive(*arriving, Peer::player, Some((source, hold)), udp, now);
             }
-            Command::Publish { arriving } => {
-                let gate = arriving.gate.clone();
-                let peer = Peer::publisher(*arriving, now.mono);
-                self.arrive(peer, gate, None, None, udp, now);
-            }
+            Command::Publish { arriving } => self.arrive(*arriving, Peer::publisher, None, udp, now),
             Command::Answer { id, sdp, reply } => {
                 let answered = self.with(id, |seat| seat.peer.answer(&sdp));
                 // A peer that is gone drops the reply; so does an asker that left.
@@ -106,17 +100,34 @@ impl Room {
         }
     }
 
+    /// Seats a peer, but none that was told to go while it was on its way: what it
+    /// was ordered then is confirmed already.
     fn arrive(
         &mut self,
-        mut peer: Peer,
-        gate: Arc<Gate>,
-        source: Option<Source>,
-        hold: Option<Hold>,
+        arriving: Arriving,
+        make: fn(Arriving, Instant) -> Peer,
+        plays: Option<(Source, Hold)>,
         udp: &Udp,
         now: Now,
     ) {
-        let (id, ufrag) = (peer.id, peer.ufrag());
+        let (id, gate, owner) = (arriving.id, arriving.gate.clone(), arriving.shares.owner.clone());
+        let made = caught(id, || {
+            let mut peer = make(arriving, now.mono);
+            let ufrag = peer.ufrag();
+            (peer, ufrag)
+        });
+        let (peer, ufrag) = match made {
+            Some((peer, ufrag)) if !gate.is_closed() && !peer.is_revoked() => (peer, ufrag),
+            refused => {
+                gate.set_gone();
+                let gone = if refused.is_some() { Gone::Left } else { Gone::Broken };
+                // An owner that does not keep up has let go of its peers.
+                let _ = owner.map(|owner| owner.try_send((id, PeerEvent::Closed(gone))));
+                return;
+            }
+        };
         self.by_ufrag.insert(ufrag.clone(), id);
+        let (source, hold) = plays.unzip();
         let seat = Seat {
             peer,
             gate,
@@ -133,27 +144,35 @@ impl Room {
     }
 
     fn go_live(&mut self, id: PeerId, live: GoneLive, udp: &Udp, now: Now) {
-        let Some(seat) = self.seats.get_mut(&id) else { return };
         let GoneLive { stream, packets, frames, shares, hold } = live;
-        seat._hold = Some(hold);
-        seat.publishes = Some(stream.clone());
-        seat.peer.go_live(packets, frames, shares, now.mono);
-        self.publishers.insert(stream, id);
+        let key = stream.clone();
+        let went = self.with(id, |seat| {
+            seat._hold = Some(hold);
+            seat.publishes = Some(stream);
+            seat.peer.go_live(packets, frames, shares, now.mono);
+        });
+        if went.is_none() {
+            return;
+        }
+        self.publishers.insert(key, id);
         self.settle(id, udp, now);
     }
 
     /// Takes a datagram to whom it is for.
     pub(crate) fn datagram(&mut self, datagram: &Datagram<'_>, udp: &Udp, now: Now) {
         let to = self.addresses.meant(datagram.to);
-        let parsed = Receive::new(Protocol::Udp, datagram.from, to, datagram.bytes);
-        let (Ok(receive), Some(id)) = (parsed, self.route(datagram)) else { return };
+        // Anybody's bytes: they can make no peer pay for what they do to the parser.
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            let receive = Receive::new(Protocol::Udp, datagram.from, to, datagram.bytes).ok()?;
+            self.route(datagram).map(|id| (receive, id))
+        }));
+        let Ok(Some((receive, id))) = parsed else { return };
         let input = Input::Receive(now.mono, receive);
-        let Some(seat) = self.seats.get_mut(&id) else { return };
         let known = self.by_address.get(&datagram.from) == Some(&id);
-        if !known && !seat.peer.accepts(&input) {
+        if !known && self.with(id, |seat| seat.peer.accepts(&input)) != Some(true) {
             return;
         }
-        if !known {
+        if !known && let Some(seat) = self.seats.get_mut(&id) {
             let forgotten = seat.peer.learn(datagram.from);
             self.by_address.insert(datagram.from, id);
             if let Some(old) = forgotten {
@@ -181,15 +200,11 @@ impl Room {
     /// Does something with a peer. One that makes our code panic is closed.
     fn with<T>(&mut self, id: PeerId, f: impl FnOnce(&mut Seat) -> T) -> Option<T> {
         let seat = self.seats.get_mut(&id)?;
-        // A peer whose state a panic tore is never used again.
-        match catch_unwind(AssertUnwindSafe(|| f(seat))) {
-            Ok(done) => Some(done),
-            Err(_) => {
-                tracing::error!(peer = id.0, "a peer made the shard panic and is closed");
-                self.remove(id, Gone::Broken);
-                None
-            }
+        let done = caught(id, || f(seat));
+        if done.is_none() {
+            self.remove(id, Gone::Broken);
         }
+        done
     }
 
     /// Sends what a peer has to send, and does what follows from what happened.
@@ -281,9 +296,11 @@ impl Room {
     }
 
     fn stand(&mut self, id: PeerId) {
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        seat.peer.detach();
-        if let Some(stream) = seat.plays.take() {
+        let plays = self.with(id, |seat| {
+            seat.peer.detach();
+            seat.plays.take()
+        });
+        if let Some(Some(stream)) = plays {
             self.streams.leave(stream, id);
         }
     }
@@ -426,3 +443,16 @@ impl Room {
         seat.peer.tell(PeerEvent::Closed(gone));
     }
 }
+
+/// What `f` makes; nothing if it panics, which costs that peer only. What a panic
+/// tore must not be used again.
+fn caught<T>(id: PeerId, f: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(f));
+    if done.is_err() {
+        tracing::error!(peer = id.0, "a peer made the shard panic and is closed");
+    }
+    done.ok()
+}
+
+#[cfg(test)]
+mod tests;
