@@ -1,9 +1,9 @@
 //! What a shard is told, and how: a bounded queue, and flags that need no room.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::registry::Live;
 use contract::{Standing, StreamKey};
@@ -103,6 +103,18 @@ pub(crate) struct Gate {
     ended: AtomicBool,
     /// The peer is gone.
     gone: AtomicBool,
+    /// Whether no media may leave any more. Locked while datagrams of the peer are
+    /// handed to the kernel.
+    killed: Mutex<bool>,
+}
+
+/// What of a peer may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Everything.
+    All,
+    /// What keeps a connection or ends it.
+    NoMedia,
 }
 
 impl Gate {
@@ -117,6 +129,28 @@ impl Gate {
 
     fn end(&self) {
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// Hands what the peer has to send to the kernel; `send` is told what that is.
+    pub(crate) fn burst(&self, send: impl FnOnce(Leave)) {
+        let killed = self.lock();
+        send(if *killed { Leave::NoMedia } else { Leave::All });
+    }
+
+    /// No media leaves any more once this has returned.
+    ///
+    /// A flag alone could not promise that: the shard might have read it just before
+    /// it was set, and send just after. So both sides take a lock. Either the burst
+    /// has it: then it has been handed over whole when the lock is had here. Or it
+    /// comes later, and finds itself killed. The wait is for one burst of one peer
+    /// at most, some calls that do not block, and nobody waits for another's.
+    fn kill(&self) {
+        *self.lock() = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        // A panic leaves the flag as it was.
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn release(&self, bell: &Bell) {
@@ -318,11 +352,42 @@ impl DataPlane for ShardPlane {
         if is_end(order.what) {
             self.gate.end();
         }
-        // Dropped when there is no room: that counts as gone, and `kill` follows.
+        // Dropped when there is no room: that counts as gone, and `kill` follows
+        // before the session answers.
         let _ = self.shard.send(Command::Order { id: self.peer, order });
     }
 
     fn kill(&self) {
+        self.gate.kill();
         self.gate.release(&self.shard.bell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn who_is_killed_has_sent_his_burst_before_the_kill_returns_and_no_media_after() {
+        let gate = Arc::new(Gate::default());
+        let (begins, begun) = channel();
+        let (killed, dead) = channel();
+        std::thread::scope(|threads| {
+            gate.burst(|leave| {
+                assert_eq!(leave, Leave::All);
+                let gate = gate.clone();
+                threads.spawn(move || {
+                    begins.send(()).unwrap();
+                    gate.kill();
+                    killed.send(()).unwrap();
+                });
+                begun.recv().unwrap();
+                (0..1000).for_each(|_| std::thread::yield_now());
+                assert!(dead.try_recv().is_err(), "the burst is not over");
+            });
+            dead.recv().unwrap();
+            gate.burst(|leave| assert_eq!(leave, Leave::NoMedia));
+        });
     }
 }

@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 
 use super::addresses::Addresses;
+use super::command::Leave;
 use super::udp::Udp;
 
 /// The kernel takes no more in one call.
 const MAX_RUN: usize = 65_000;
 
-/// Datagrams to one peer, in order. A run is datagrams of one size and one
-/// destination; a shorter one may end it.
+/// Datagrams to one peer, in order. A run is datagrams of one size, one destination
+/// and one class; a shorter one may end it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
@@ -23,6 +24,7 @@ pub(crate) struct Outbox {
 struct Run {
     source: SocketAddr,
     to: SocketAddr,
+    media: bool,
     segment: usize,
     start: usize,
     end: usize,
@@ -39,9 +41,9 @@ impl Outbox {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(datagram);
         let end = self.bytes.len();
-        let max = self.max_segments;
+        let (max, media) = (self.max_segments, is_media(datagram));
         let fits = |run: &&mut Run| {
-            (run.source, run.to) == (source, to)
+            (run.source, run.to, run.media) == (source, to, media)
                 && datagram.len() <= run.segment
                 && end - run.start <= MAX_RUN
                 && end - run.start <= run.segment * max
@@ -52,15 +54,15 @@ impl Outbox {
                 self.open = datagram.len() == run.segment;
             }
             _ => {
-                self.runs.push(Run { source, to, segment: datagram.len(), start, end });
+                self.runs.push(Run { source, to, media, segment: datagram.len(), start, end });
                 self.open = true;
             }
         }
     }
 
-    /// Hands everything to the socket.
-    pub(crate) fn flush(&mut self, udp: &Udp, addresses: &Addresses) {
-        for run in self.runs.drain(..) {
+    /// Hands what may leave to the socket, and forgets the rest.
+    pub(crate) fn flush(&mut self, udp: &Udp, addresses: &Addresses, leave: Leave) {
+        for run in self.runs.drain(..).filter(|run| !run.media || leave == Leave::All) {
             let bytes = &self.bytes[run.start..run.end];
             udp.send(addresses.source(run.source.ip()), run.to, bytes, run.segment);
         }
@@ -73,6 +75,11 @@ impl Outbox {
         self.runs.clear();
         self.open = false;
     }
+}
+
+/// RTP and RTCP by their first byte (RFC 7983 §7). What the fence stops.
+pub(crate) fn is_media(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (128..192).contains(first))
 }
 
 #[cfg(test)]
@@ -99,5 +106,23 @@ mod tests {
     #[test]
     fn a_run_is_bounded() {
         assert_eq!(sizes(&[1200; 100]).iter().map(|run| run.1).max(), Some(1200 * 54));
+    }
+
+    #[test]
+    fn what_is_no_media_leaves_also_when_media_may_not() {
+        let udp = Udp::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let addresses = Addresses::new(udp.local(), &[], Vec::new());
+        let there = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = there.local_addr().unwrap();
+        let mut outbox = Outbox::new(64);
+        for datagram in [[128, 0], [22, 1], [191, 2], [0, 3]] {
+            outbox.push(udp.local(), to, &datagram);
+        }
+        outbox.flush(&udp, &addresses, Leave::NoMedia);
+        outbox.push(udp.local(), to, &[128, 4]);
+        outbox.flush(&udp, &addresses, Leave::All);
+        let mut buffer = [0; 4];
+        let heard: Vec<u8> = (0..3).map(|_| there.recv(&mut buffer).map(|_| buffer[1]).unwrap()).collect();
+        assert_eq!(heard, [1, 3, 4]);
     }
 }

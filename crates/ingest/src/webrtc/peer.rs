@@ -21,7 +21,7 @@ use super::command::{Arriving, Events};
 use super::egress::{Egress, Pumped};
 use super::fanout::{Place, View};
 use super::ingress::{Announced, Ingress, Rtp};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, is_media};
 use super::sdp::{self, SdpError};
 
 /// A peer that has not connected by then is gone; browsers give up after 15 s.
@@ -423,11 +423,6 @@ impl Peer {
             self.gone.get_or_insert(Gone::Left);
         }
     }
-}
-
-/// RTP and RTCP by their first byte (RFC 7983 §7). What the fence stops.
-fn is_media(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| (128..192).contains(first))
 }
 
 fn track(kind: MediaKind) -> TrackKind {

@@ -214,8 +214,7 @@ impl Room {
             seat.peer.drain(&mut outbox, now.mono);
             (seat.peer.gone(), seat.peer.take_keyframe_wish())
         });
-        outbox.flush(udp, &self.addresses);
-        self.outbox = outbox;
+        self.flush(id, outbox, udp);
         match settled {
             Some((Some(gone), _)) => self.remove(id, gone),
             Some((None, wish)) => {
@@ -227,6 +226,16 @@ impl Room {
             }
             None => {}
         }
+    }
+
+    /// Sends what a peer put into the outbox. What one left that made our code panic
+    /// is nobody's any more.
+    fn flush(&mut self, id: PeerId, mut outbox: Outbox, udp: &Udp) {
+        match self.seats.get(&id) {
+            Some(seat) => seat.gate.burst(|leave| outbox.flush(udp, &self.addresses, leave)),
+            None => outbox.clear(),
+        }
+        self.outbox = outbox;
     }
 
     fn schedule(&mut self, id: PeerId, now: Now) {
@@ -417,8 +426,7 @@ impl Room {
     fn close(&mut self, id: PeerId, udp: &Udp, now: Now) {
         let mut outbox = std::mem::take(&mut self.outbox);
         self.with(id, |seat| seat.peer.close(&mut outbox, now.mono));
-        outbox.flush(udp, &self.addresses);
-        self.outbox = outbox;
+        self.flush(id, outbox, udp);
         self.remove(id, Gone::Left);
     }
 
