@@ -18,11 +18,12 @@ use actix_web::{App, HttpServer};
 use client::{Client, Do, Met, Running};
 use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId, TrustedProxies};
 use futures_util::{SinkExt, StreamExt};
+use media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack};
 use serde_json::{Value, json};
 use session::Protocol;
 use sluice_ingest::webrtc::{Config, Webrtc};
 use str0m::media::Direction;
-use support::{Asked, HushLate, Plane, SetAll};
+use support::{Asked, HushLate, Plane, PublishFrames, SetAll};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -46,6 +47,11 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(2)
+    }
+
+    /// With room to encode so many streams again.
+    fn start_with(transcodes: usize) -> Self {
         let (ready, started) = channel();
         std::thread::spawn(move || {
             let system = actix_rt::System::new();
@@ -53,7 +59,7 @@ impl Server {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = ([127, 0, 0, 1], 0).into();
                 let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
-                let config = Config { listen, announced: Vec::new(), transcodes: 2, proxies };
+                let config = Config { listen, announced: Vec::new(), transcodes, proxies };
                 let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {
@@ -523,6 +529,52 @@ fn a_broken_description_is_refused_before_auth_is_asked() {
     let server = Server::start();
     let (status, ..) = server.post("/live/whip/s?subscriberId=owner&subscriberCode=123456", "v=0".into());
     assert_eq!((status, server.asked()), (400, 0), "leave to publish fences the subscriber's own stream");
+}
+
+/// A stream with B-frames; its key frame.
+fn reordered() -> (Tracks, Frame) {
+    let mut config = vec![1, SPS[1], SPS[2], SPS[3], 0xff, 0xe1, 0, SPS.len() as u8];
+    config.extend(SPS);
+    config.extend([1, 0, PPS.len() as u8]);
+    config.extend(PPS);
+    let (codec, config) = (VideoCodec::H264, config.into());
+    let video = VideoTrack { codec, config, width: 640, height: 480, reordered: true };
+    let at = MediaTime::from_millis(0);
+    // Too large to share a packet with its parameter sets.
+    let mut data = 1190u32.to_be_bytes().to_vec();
+    data.push(0x65);
+    data.resize(4 + 1190, 7);
+    let data = data.into();
+    let frame = Frame { track: TrackKind::Video, pts: at, dts: at, keyframe: true, data };
+    (Tracks { video: Some(video), audio: None }, frame)
+}
+
+#[test]
+fn a_player_that_sees_key_frames_only_is_told_once() {
+    let server = Server::start_with(0);
+    let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse("s").unwrap());
+    let (tracks, frame) = reordered();
+    let publish = PublishFrames { stream: StreamKey { app, id }, tracks };
+    let mut frames = server.calls.block_on(server.plane.send(publish)).unwrap();
+    frames.push(frame.clone());
+    let mut page = server.socket();
+    page.ask(&play("s", "123456"));
+    let mut client = Client::new();
+    let sdp = client.answer(page.hear()["sdp"].as_str().unwrap());
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"answer","sdp":sdp}));
+    let player = client.run();
+    player.connected();
+    assert_eq!(next_picture(&player), 7);
+    let problem = json!({"command":"error","definition":"encoderNotOpened","streamId":"s",
+        "information":"key_frames_only"});
+    let heard = [page.hear(), page.hear()];
+    assert!(heard.contains(&problem), "{heard:?}");
+    assert!(heard.iter().any(|heard| heard["definition"] == "play_started"), "{heard:?}");
+    let at = MediaTime::from_millis(2000);
+    frames.push(Frame { pts: at, dts: at, ..frame });
+    next_picture(&player);
+    page.ask(&json!({"command":"ping"}));
+    assert_eq!(page.hear()["command"], "pong");
 }
 
 #[test]

@@ -11,6 +11,7 @@ const BLOCKED = "You are blocked. Playback continues by itself when the block en
 const NOT_ALLOWED = "Not allowed to watch. The code may be wrong or expired.";
 const WAITING = "The stream is not live yet.";
 const SILENT = "Nothing arrives. The stream is paused, or you are blocked; playback continues by itself.";
+const FEW = "The server has no room to convert this stream for WebRTC: few of its pictures are shown.";
 
 function tell(text) {
   if (state.textContent !== text) state.textContent = text;
@@ -27,27 +28,47 @@ async function start() {
   }
 }
 
-// Counts what was decoded, so that it can be seen to stand still.
+// Counts what was decoded, so that it can be seen to stand still; and pictures.
 async function progress(peer) {
-  let count = 0;
+  const sum = { count: 0, frames: 0, keys: 0 };
   for (const report of (await peer.getStats()).values()) {
-    if (report.type === "inbound-rtp") count += (report.framesDecoded ?? 0) + (report.packetsReceived ?? 0);
+    if (report.type !== "inbound-rtp") continue;
+    sum.count += (report.framesDecoded ?? 0) + (report.packetsReceived ?? 0);
+    sum.frames += report.framesDecoded ?? 0;
+    sum.keys += report.keyFramesDecoded ?? 0;
   }
-  return count;
+  return sum;
 }
 
-// Plays until the connection is lost. "next": this way does not go at all.
-async function watch(peer) {
+// Says whether only key frames have come for a while, which is what is left of a
+// stream with B-frames that the server has no room to convert. One picture that
+// is none, or many in a second, tell of another stream; of browsers that do not
+// count key frames nothing is known.
+function keyFrameWatch() {
+  let mark = null;
+  return ({ frames, keys }, now) => {
+    if (!mark || frames - mark.frames !== keys - mark.keys) mark = { frames, keys, at: now };
+    const [shown, seconds] = [frames - mark.frames, (now - mark.at) / 1000];
+    return shown >= 2 && seconds >= 8 && shown < 2 * seconds;
+  };
+}
+
+// Plays until the connection is lost. "next": this way does not go at all, or
+// another way, if there is one, shows more of the pictures.
+async function watch(peer, isLast) {
   const gone = lossWatch(peer, 8000);
+  const sparse = keyFrameWatch();
   let [seen, at, played] = [0, Date.now(), false];
   for (;;) {
     await wait(500);
     if (gone()) return played ? "again" : "next";
-    const count = await progress(peer);
+    const sum = await progress(peer);
+    const few = sparse(sum, Date.now());
+    if (few && !isLast) return "next";
     const still = Date.now() - at;
-    if (count > seen) {
-      [seen, at, played] = [count, Date.now(), true];
-      tell("");
+    if (sum.count > seen) {
+      [seen, at, played] = [sum.count, Date.now(), true];
+      tell(few ? FEW : "");
     } else if (!played && still > 10000) {
       return "next";
     } else if (played && still > 1500) {
@@ -66,7 +87,7 @@ async function refused(error) {
   return "again";
 }
 
-async function webrtc() {
+async function webrtc(isLast) {
   if (!window.RTCPeerConnection) return "next";
   const peer = new RTCPeerConnection();
   const media = new MediaStream();
@@ -80,7 +101,7 @@ async function webrtc() {
     end = await negotiate(peer, address(`whep/${encodeURIComponent(id)}`, access));
     video.srcObject = media;
     start();
-    return await watch(peer);
+    return await watch(peer, isLast);
   } catch (error) {
     return error instanceof Refused ? refused(error) : "next";
   } finally {
@@ -178,7 +199,7 @@ async function play() {
       await wait(5000);
       way = 0;
     }
-    if ((await ways[order[way]]()) === "next") way += 1;
+    if ((await ways[order[way]](way === order.length - 1)) === "next") way += 1;
   }
 }
 

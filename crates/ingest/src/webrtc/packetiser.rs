@@ -25,11 +25,18 @@ const LEAD: i64 = 3600;
 /// An Opus packet is full some frames after the sound in it.
 const SLACK: Duration = Duration::from_millis(60);
 
+/// How pictures come out, as far as players are concerned.
+#[derive(Default)]
+struct Pictures {
+    on_demand: AtomicBool,
+    keyframes_only: AtomicBool,
+}
+
 /// One stream's packetiser.
 pub(crate) struct Packetiser {
     ring: PacketRing,
     worker: Worker,
-    on_demand: Arc<AtomicBool>,
+    video: Arc<Pictures>,
     /// Where the bus stood at the start. What comes before is history.
     edge: MediaTime,
 }
@@ -39,12 +46,11 @@ impl Packetiser {
     pub(crate) fn start(frames: &Bus, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
         let writer = packet_ring(Tracks::clone(&frames.tracks()));
         let ring = writer.ring();
-        let on_demand = Arc::new(AtomicBool::new(false));
-        let mut cutter =
-            Cutter { writer, parameters: Vec::new(), on_demand: on_demand.clone(), key: key.clone() };
+        let video = Arc::new(Pictures::default());
+        let mut cutter = Cutter { writer, parameters: Vec::new(), video: video.clone(), key: key.clone() };
         let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
         let worker = Worker::start(frames.reader(), settings, move |output| cutter.take(output))?;
-        Ok(Self { ring, worker, on_demand, edge: newest(frames) })
+        Ok(Self { ring, worker, video, edge: newest(frames) })
     }
 
     /// Whether packets of this time are live, and not the history that it works
@@ -62,7 +68,14 @@ impl Packetiser {
 
     /// Whether it encodes, and can so make key frames.
     pub(crate) fn keyframes(&self) -> Keyframes {
-        if self.on_demand.load(Ordering::Relaxed) { Keyframes::OnDemand } else { Keyframes::Scheduled }
+        let on_demand = self.video.on_demand.load(Ordering::Relaxed);
+        if on_demand { Keyframes::OnDemand } else { Keyframes::Scheduled }
+    }
+
+    /// Whether only key frames come out, for want of room to encode or because the
+    /// stream cannot be decoded.
+    pub(crate) fn has_keyframes_only(&self) -> bool {
+        self.video.keyframes_only.load(Ordering::Relaxed)
     }
 
     /// Somebody needs a key frame.
@@ -86,7 +99,7 @@ struct Cutter {
     writer: PacketWriter,
     /// What a decoder needs before a key frame.
     parameters: Vec<Bytes>,
-    on_demand: Arc<AtomicBool>,
+    video: Arc<Pictures>,
     key: StreamKey,
 }
 
@@ -108,7 +121,9 @@ impl Cutter {
 
     fn tracks(&mut self, tracks: &Tracks, video: Treatment, audio: Treatment) {
         self.parameters = tracks.video.as_ref().map(|v| avc::parameter_sets(&v.config)).unwrap_or_default();
-        self.on_demand.store(video == Treatment::Transcoded, Ordering::Relaxed);
+        self.video.on_demand.store(video == Treatment::Transcoded, Ordering::Relaxed);
+        let keyframes_only = matches!(video, Treatment::NoRoom | Treatment::KeyframesOnly(_));
+        self.video.keyframes_only.store(keyframes_only, Ordering::Relaxed);
         self.writer.set_tracks(tracks.clone());
         match video {
             Treatment::NoRoom => {

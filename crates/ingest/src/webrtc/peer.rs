@@ -45,6 +45,9 @@ pub(crate) enum PeerEvent {
     Tracks(Tracks),
     /// The first media packet went to a player, at the beginning or after a pause.
     Playing,
+    /// A player sees key frames only: the stream must be encoded again for it, and
+    /// there is no room for that.
+    KeyframesOnly,
     /// The peer's session was told this, and it holds or is about to.
     Ordered(What),
     /// A player's stream ended; it waits for the next.

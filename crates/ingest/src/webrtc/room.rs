@@ -40,6 +40,8 @@ struct Seat {
     played: Option<StreamId>,
     publishes: Option<StreamKey>,
     seated: Option<Instant>,
+    /// The stream of which its owner knows that only key frames are shown.
+    told: Option<StreamId>,
 }
 
 /// Everybody on a shard.
@@ -138,6 +140,7 @@ impl Room {
             played: None,
             publishes: None,
             seated: None,
+            told: None,
         };
         self.seats.insert(id, seat);
         self.settle(id, udp, now);
@@ -351,6 +354,7 @@ impl Room {
     /// Sends every player of a stream what is new; whether one has more to get.
     fn pump(&mut self, stream: StreamId, udp: &Udp, now: Now) -> bool {
         let players = self.streams.players(stream);
+        let keyframes_only = self.streams.has_keyframes_only(stream);
         let mut behind = false;
         for id in players.iter().copied() {
             if self.seats.get(&id).is_some_and(|seat| !seat.peer.is_placed()) {
@@ -362,12 +366,22 @@ impl Room {
                 if may { seat.peer.pump(&view, now.mono) } else { Pumped::default() }
             });
             self.streams.put_view(stream, view);
+            if keyframes_only {
+                self.tell_keyframes_only(stream, id);
+            }
             if let Some(pumped) = pumped.filter(|pumped| pumped.packets > 0) {
                 behind |= pumped.more;
                 self.settle(id, udp, now);
             }
         }
         behind
+    }
+
+    /// Says so once for each stream that a player plays.
+    fn tell_keyframes_only(&mut self, stream: StreamId, id: PeerId) {
+        let Some(seat) = self.seats.get_mut(&id).filter(|seat| seat.told != Some(stream)) else { return };
+        seat.told = Some(stream);
+        seat.peer.tell(PeerEvent::KeyframesOnly);
     }
 
     /// A stream is over: its players wait for the next.

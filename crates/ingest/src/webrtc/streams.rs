@@ -227,6 +227,12 @@ impl Streams {
         }
     }
 
+    /// Whether players see key frames only, for want of room to encode.
+    pub(crate) fn has_keyframes_only(&self, id: StreamId) -> bool {
+        let packetiser = self.streams.get(&id).and_then(|stream| stream.packetiser.as_ref());
+        packetiser.is_some_and(Packetiser::has_keyframes_only)
+    }
+
     /// Whether key frames can be asked for.
     pub(crate) fn on_demand(&self, id: StreamId) -> bool {
         let view = self.streams.get(&id).and_then(|stream| stream.view.as_ref());

@@ -12,8 +12,10 @@ use contract::registry::{
 };
 use contract::session::{Fenced, Hush, SessionRef, SetStanding};
 use contract::{
-    AppName, AppSettings, SessionId, SettingsView, Standing, StandingCell, StreamKey, SubscriberId, WallMs,
+    AppName, AppSettings, Protocol, SessionId, SettingsView, Standing, StandingCell, StreamKey, SubscriberId,
+    WallMs,
 };
+use media::{BusWriter, Tracks};
 use session::{Admission, Links};
 use tokio::sync::watch;
 
@@ -175,6 +177,31 @@ impl Handler<Silence> for Plane {
             }
             Fenced::Confirmed
         })
+    }
+}
+
+/// Makes a stream live whose publisher brings frames, as RTMP does.
+#[derive(Message)]
+#[rtype(result = "BusWriter")]
+pub struct PublishFrames {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// What it consists of.
+    pub tracks: Tracks,
+}
+
+impl Handler<PublishFrames> for Plane {
+    type Result = MessageResult<PublishFrames>;
+
+    fn handle(&mut self, msg: PublishFrames, _: &mut Self::Context) -> Self::Result {
+        let frames = media::bus(msg.tracks);
+        self.next += 1;
+        let (generation, protocol, packets) = (self.next, Protocol::Rtmp, None);
+        let live = Live { generation, protocol, frames: frames.ring(), packets };
+        let row = self.rows.entry(msg.stream).or_insert_with(Row::new);
+        row.publisher = Some(SessionId::new());
+        row.live.send_replace(Some(Arc::new(live)));
+        MessageResult(frames)
     }
 }
 

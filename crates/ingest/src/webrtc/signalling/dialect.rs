@@ -205,6 +205,11 @@ pub(crate) enum Problem {
     NoRoom,
     PublishTimeout,
     NoPeer,
+    /// The player sees key frames only, because the stream would have to be encoded
+    /// again and there is no room for that. AMS's nearest word is that an encoder
+    /// was not opened. The SDK hands errors to the page and changes nothing, so
+    /// sound and key frames go on, and the page may go to HLS.
+    KeyframesOnly,
 }
 
 impl From<Refused> for Problem {
@@ -241,6 +246,7 @@ impl Problem {
             Self::Withdrawn => "unauthorized_access",
             Self::NoRoom => "highResourceUsage",
             Self::PublishTimeout => "publishTimeoutError",
+            Self::KeyframesOnly => "encoderNotOpened",
             Self::NoPeer => "no_peer_associated_before",
         }
     }
@@ -257,6 +263,7 @@ impl Problem {
             Self::Refused(Refused::Play(PlayRefused::NotLive)) => Some("stream_not_exist_or_not_streaming"),
             Self::Disabled => Some("webrtc_not_enabled"),
             Self::Sdp(what) => Some(what),
+            Self::KeyframesOnly => Some("key_frames_only"),
             Self::Unclear(Unclear::Message) => Some("message_malformed"),
             _ => None,
         }

@@ -285,6 +285,7 @@ impl Socket {
             PeerEvent::Connected => Ok(()),
             PeerEvent::Tracks(tracks) => self.go_live(stream, tracks).await,
             PeerEvent::Playing => self.playing(&stream).await,
+            PeerEvent::KeyframesOnly => self.problem(Problem::KeyframesOnly, Some(&stream)).await,
             PeerEvent::Ended => self.ended(&stream).await,
             PeerEvent::Ordered(what) => self.ordered(stream, what).await,
             PeerEvent::Closed(_) => self.stop(&stream).await,
