@@ -1,7 +1,7 @@
 //! Load for a WebRTC server: one publisher and many players on str0m, in one
-//! thread. `webrtc_load HTTP_PORT PLAYERS SECONDS [SERVER_PID]` prints what
-//! arrived and, of the server, processor time per packet and player and memory
-//! per player.
+//! thread. `webrtc_load HTTP_PORT PLAYERS SECONDS [SERVER_PID [sound]]` prints
+//! what arrived of what was sent and, of the server, processor time per packet
+//! and player and memory per player. With `sound`, Opus goes along.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a tool for developers")]
 
@@ -23,6 +23,9 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 const PAYLOAD: usize = 1200;
 const PER_PICTURE: usize = 8;
 const PICTURE: Duration = Duration::from_millis(40);
+/// 64 kbit/s of Opus.
+const BLOCK: Duration = Duration::from_millis(20);
+const BLOCK_PAYLOAD: usize = 160;
 
 struct Peer {
     rtc: Rtc,
@@ -30,27 +33,49 @@ struct Peer {
     local: SocketAddr,
     timeout: Instant,
     video: Mid,
+    audio: Option<Mid>,
     connected: bool,
+    /// Media packets received.
     packets: u64,
 }
 
+/// What is published beside the pictures.
+#[derive(Clone, Copy, PartialEq)]
+enum Sound {
+    Without,
+    Opus,
+}
+
+/// Where the publisher is in its stream.
+struct Pace {
+    pictures: u64,
+    blocks: u64,
+    next_picture: Instant,
+    next_block: Instant,
+    sent: u64,
+}
+
 impl Peer {
-    fn join(http: u16, path: &str, direction: Direction) -> Self {
+    fn join(http: u16, path: &str, direction: Direction, sound: Sound) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let local = socket.local_addr().unwrap();
         let mut map = ExtensionMap::empty();
         map.set(4, Extension::RtpMid);
-        let mut config = RtcConfig::new().set_rtp_mode(true).set_extension_map(map).clear_codecs();
+        let config = RtcConfig::new().set_rtp_mode(true).set_extension_map(map).clear_codecs();
+        let mut config = config.enable_opus(sound == Sound::Opus, false);
         config.codec_config().add_h264(108.into(), Some(109.into()), true, 0x42_e01f);
         let mut rtc = config.build(Instant::now());
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut api = rtc.sdp_api();
-        let video = api.add_media(MediaKind::Video, direction, None, None, None);
+        let mut add = |kind| api.add_media(kind, direction, None, None, None);
+        let audio = (sound == Sound::Opus).then(|| add(MediaKind::Audio));
+        let video = add(MediaKind::Video);
         let (offer, pending) = api.apply().unwrap();
         let answer = post(http, path, &offer.to_sdp_string());
         rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap()).unwrap();
-        Self { rtc, socket, local, timeout: Instant::now(), video, connected: false, packets: 0 }
+        let timeout = Instant::now();
+        Self { rtc, socket, local, timeout, video, audio, connected: false, packets: 0 }
     }
 
     fn drain(&mut self) {
@@ -84,6 +109,39 @@ impl Peer {
             let _ = self.rtc.handle_input(Input::Timeout(now));
             self.drain();
         }
+    }
+
+    /// Sends what is due, as its publisher.
+    fn publish(&mut self, pace: &mut Pace, now: Instant) {
+        if !self.connected || now < pace.next_picture.min(pace.next_block) {
+            return;
+        }
+        if now >= pace.next_picture {
+            pace.next_picture = now + PICTURE;
+            self.sets(pace.pictures, now);
+            self.picture(pace.pictures, now);
+            pace.pictures += 1;
+            pace.sent += 1 + PER_PICTURE as u64;
+        }
+        if now >= pace.next_block {
+            pace.next_block = now + BLOCK;
+            if let Some(audio) = self.audio {
+                self.block(audio, pace.blocks, now);
+                pace.blocks += 1;
+                pace.sent += 1;
+            }
+        }
+        let _ = self.rtc.handle_input(Input::Timeout(now));
+        self.drain();
+    }
+
+    fn block(&mut self, audio: Mid, n: u64, now: Instant) {
+        let pt = self.rtc.media(audio).unwrap().remote_pts()[0];
+        let mut payload = vec![0u8; BLOCK_PAYLOAD];
+        // One frame of 20 ms, fullband, stereo (RFC 6716, 3.1).
+        payload[0] = 0xfc;
+        let rtp = RtpWrite::new(pt, (n + 1).into(), (n * 960) as u32, now, payload);
+        self.rtc.direct_api().stream_tx_by_mid(audio, None).unwrap().write_rtp(rtp);
     }
 
     fn picture(&mut self, n: u64, now: Instant) {
@@ -149,6 +207,7 @@ fn main() {
     let (http, players, seconds): (u16, usize, u64) =
         (args[1].parse().unwrap(), args[2].parse().unwrap(), args[3].parse().unwrap());
     let pid = args.get(4).map(String::as_str);
+    let sound = if args.get(5).is_some_and(|arg| arg == "sound") { Sound::Opus } else { Sound::Without };
     let stream = format!("load{}", std::process::id());
     let mut poll = Poll::new().unwrap();
     let mut peers: HashMap<usize, Peer> = HashMap::new();
@@ -158,12 +217,13 @@ fn main() {
         poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE).unwrap();
         peers.insert(token.0, peer);
     };
-    let publisher = Peer::join(http, &format!("/live/whip/{stream}"), Direction::SendOnly);
+    let publisher = Peer::join(http, &format!("/live/whip/{stream}"), Direction::SendOnly, sound);
     add(&poll, &mut peers, publisher);
-    let (mut n, mut next) = (0, Instant::now());
+    let now = Instant::now();
+    let mut pace = Pace { pictures: 0, blocks: 0, next_picture: now, next_block: now, sent: 0 };
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 2000];
-    let mut run = |peers: &mut HashMap<usize, Peer>, poll: &mut Poll, until: Instant| {
+    let mut run = |peers: &mut HashMap<usize, Peer>, poll: &mut Poll, pace: &mut Pace, until: Instant| {
         while Instant::now() < until {
             poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap();
             for event in &events {
@@ -171,39 +231,33 @@ fn main() {
             }
             let now = Instant::now();
             peers.values_mut().for_each(|peer| peer.tick(now));
-            let publisher = peers.get_mut(&0).unwrap();
-            if publisher.connected && now >= next {
-                next = now + PICTURE;
-                publisher.sets(n, now);
-                publisher.picture(n, now);
-                n += 1;
-                let _ = publisher.rtc.handle_input(Input::Timeout(now));
-                publisher.drain();
-            }
+            peers.get_mut(&0).unwrap().publish(pace, now);
         }
     };
-    run(&mut peers, &mut poll, Instant::now() + Duration::from_secs(2));
+    run(&mut peers, &mut poll, &mut pace, Instant::now() + Duration::from_secs(2));
     let before = usage(pid);
     for i in 0..players {
-        let player = Peer::join(http, &format!("/live/whep/{stream}"), Direction::RecvOnly);
+        let player = Peer::join(http, &format!("/live/whep/{stream}"), Direction::RecvOnly, sound);
         add(&poll, &mut peers, player);
         if i % 10 == 9 {
-            run(&mut peers, &mut poll, Instant::now() + Duration::from_millis(60));
+            run(&mut peers, &mut poll, &mut pace, Instant::now() + Duration::from_millis(60));
         }
     }
-    run(&mut peers, &mut poll, Instant::now() + Duration::from_secs(5));
+    run(&mut peers, &mut poll, &mut pace, Instant::now() + Duration::from_secs(5));
     let connected = peers.values().filter(|peer| peer.connected).count();
     let count = |peers: &HashMap<usize, Peer>| peers.values().map(|peer| peer.packets).sum::<u64>();
     let (start, first, from) = (usage(pid), count(&peers), Instant::now());
-    run(&mut peers, &mut poll, Instant::now() + Duration::from_secs(seconds));
+    let sent = pace.sent;
+    run(&mut peers, &mut poll, &mut pace, Instant::now() + Duration::from_secs(seconds));
     let (end, last) = (usage(pid), count(&peers));
     let packets = (last - first) as f64;
+    let due = (pace.sent - sent) as f64 * players as f64;
     let (user, system) = (end.0 - start.0, end.1 - start.1);
     println!(
-        "players {players} connected {connected}; {:.0} packets/s, {:.1} % of expected; server {:.1} % of a core \
+        "players {players} connected {connected}; {:.0} packets/s, {:.2} % of what was due; server {:.1} % of a core \
          ({user:.2} s user, {system:.2} s system), {:.2} us per packet and player, {:.3} MB per player",
         packets / from.elapsed().as_secs_f64(),
-        packets / (from.elapsed().as_secs_f64() * players as f64 * 225.0) * 100.0,
+        packets / due * 100.0,
         (user + system) / from.elapsed().as_secs_f64() * 100.0,
         (user + system) / packets * 1e6,
         (end.2 - before.2) / 1024.0 / players as f64,
