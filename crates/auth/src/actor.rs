@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::registry::SilenceEnded;
-use contract::session::Close;
 use contract::{AppName, AppSettings, Clock, Now, SettingsView};
 use futures_util::future::{LocalBoxFuture, join_all};
 use store::{Batch, Store};
@@ -240,16 +239,8 @@ impl Auth {
 /// Tells all sessions at once, in this call, and waits until each is fenced. A
 /// session that is gone has nothing left to send.
 fn raise(fences: Vec<Fence>) -> impl Future<Output = ()> + 'static {
-    let told = fences.into_iter().map(|Fence { session, set, close }| {
-        let fenced = session.standing.send(set);
-        async move {
-            let _ = fenced.await;
-            if let Some(reason) = close {
-                session.close.do_send(Close { reason });
-            }
-        }
-    });
-    let told: Vec<_> = told.collect();
+    let told: Vec<_> =
+        fences.into_iter().map(|Fence { session, set }| session.standing.send(set)).collect();
     async move {
         join_all(told).await;
     }

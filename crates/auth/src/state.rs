@@ -18,7 +18,7 @@ mod view;
 use std::time::{Duration, Instant};
 
 use contract::auth::PermitId;
-use contract::session::{CloseReason, SessionRef, SetStanding};
+use contract::session::{SessionRef, SetStanding};
 use contract::{Now, StreamKey, SubscriberId, WallMs};
 use store::{Batch, Pair};
 
@@ -43,8 +43,6 @@ pub(crate) type Version = u64;
 pub(crate) struct Fence {
     pub(crate) session: SessionRef,
     pub(crate) set: SetStanding,
-    /// Then it is closed.
-    pub(crate) close: Option<CloseReason>,
 }
 
 /// Something that an operator wants to read. Names, never codes.

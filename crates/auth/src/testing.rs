@@ -46,7 +46,7 @@ pub(crate) fn guarded() -> AppSettings {
 /// What sessions were told, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
-    Standing(SessionId, Standing),
+    Standing(SessionId, SetStanding),
     Closed(SessionId, CloseReason),
 }
 
@@ -106,7 +106,7 @@ impl Handler<SetStanding> for Scripted {
     type Result = ResponseFuture<Fenced>;
 
     fn handle(&mut self, msg: SetStanding, _: &mut Self::Context) -> Self::Result {
-        self.script.write(Told::Standing(self.id, msg.standing));
+        self.script.write(Told::Standing(self.id, msg));
         let fences = self.script.fences.clone();
         Box::pin(async move {
             fences.acquire().await.unwrap().forget();

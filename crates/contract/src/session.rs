@@ -42,13 +42,29 @@ pub enum Fenced {
 
 /// Changes a session's standing. Answered only when the data plane has confirmed
 /// that it holds (the fence), or was torn down for not confirming.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "Fenced")]
-pub struct SetStanding {
+pub enum SetStanding {
+    /// Media flows (again).
+    Grant,
+    /// No media flows to this player until he is unblocked.
+    Suspend {
+        /// When that happens by itself.
+        until: WallMs,
+    },
+    /// The session ends; nothing more has to be sent to it.
+    Revoke(CloseReason),
+}
+
+impl SetStanding {
     /// What holds from now on.
-    pub standing: Standing,
-    /// When a suspension ends by itself; to tell the peer.
-    pub until: Option<WallMs>,
+    pub const fn standing(self) -> Standing {
+        match self {
+            Self::Grant => Standing::Granted,
+            Self::Suspend { .. } => Standing::Suspended,
+            Self::Revoke(_) => Standing::Revoked,
+        }
+    }
 }
 
 /// The stream that a player plays was silenced: drop what is queued of it, stay
@@ -65,18 +81,17 @@ pub struct Close {
     pub reason: CloseReason,
 }
 
-/// Why a session ends, and by whose doing.
+/// Why a session ends; each dialect has its words for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// Us: an administrator stopped the stream or the session.
+    /// An administrator stopped the stream or the session.
     Stopped,
-    /// Us: the subscriber is blocked from publishing, or his credentials were
-    /// withdrawn.
-    Revoked,
-    /// The peer: the same subscriber connected anew.
+    /// The subscriber is blocked from publishing.
+    Blocked,
+    /// The same subscriber connected anew.
     TakenOver,
-    /// Us: the server shuts down.
-    Draining,
+    /// The subscriber was removed, or has another secret now.
+    Withdrawn,
 }
 
 /// Counters of one session, written by its data plane without a lock.

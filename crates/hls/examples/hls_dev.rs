@@ -16,7 +16,8 @@ mod world;
 use std::time::Duration;
 
 use clip::VIDEO;
-use contract::Standing;
+use contract::WallMs;
+use contract::session::SetStanding;
 use media::{Frame, MediaTime};
 use tokio::time::{Instant, sleep, sleep_until};
 use world::{Do, Server};
@@ -36,10 +37,10 @@ async fn main() {
         let world = server.world.clone();
         actix_rt::spawn(async move {
             sleep(Duration::from_secs(8)).await;
-            world.send(Do::Stand(Standing::Suspended)).await.unwrap();
+            world.send(Do::Stand(SetStanding::Suspend { until: WallMs(0) })).await.unwrap();
             println!("blocked");
             sleep(Duration::from_secs(4)).await;
-            world.send(Do::Stand(Standing::Granted)).await.unwrap();
+            world.send(Do::Stand(SetStanding::Grant)).await.unwrap();
             println!("unblocked");
         });
     }

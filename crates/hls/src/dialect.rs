@@ -8,6 +8,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use contract::auth::Denied;
 use contract::registry::PlayRefused;
+use contract::session::CloseReason;
 use session::Refused;
 
 /// MIME type of both kinds of playlist.
@@ -80,12 +81,18 @@ impl Refusal {
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::UnknownApp | Refused::Play(PlayRefused::NotLive) => Self::NotFound,
-            Refused::Denied(Denied::Blocked) => Self::Blocked,
+            Refused::UnknownApp
+            | Refused::Play(PlayRefused::NotLive)
+            | Refused::Ended(CloseReason::Stopped) => Self::NotFound,
+            Refused::Denied(Denied::Blocked) | Refused::Ended(CloseReason::Blocked) => Self::Blocked,
             // A subscriber or stream that is not registered is told what a wrong
             // code is told.
-            Refused::Denied(Denied::Credentials | Denied::UnknownStream | Denied::Ip) => Self::Credentials,
-            Refused::Denied(Denied::Limit) | Refused::Play(PlayRefused::Limit) => Self::Limit,
+            Refused::Denied(Denied::Credentials | Denied::UnknownStream | Denied::Ip)
+            | Refused::Ended(CloseReason::Withdrawn) => Self::Credentials,
+            // Who was taken over has as many sessions as he may without this one.
+            Refused::Denied(Denied::Limit)
+            | Refused::Play(PlayRefused::Limit)
+            | Refused::Ended(CloseReason::TakenOver) => Self::Limit,
             Refused::Denied(Denied::Unavailable)
             | Refused::Play(PlayRefused::Unavailable)
             | Refused::Publish(_)

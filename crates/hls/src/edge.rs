@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use contract::auth::Denied;
+use contract::session::SetStanding;
 use contract::settings::AppSettings;
-use contract::{Action, Clock, Credentials, Protocol, SessionId, Standing, StreamKey, TrustedProxies};
+use contract::{Action, Clock, Credentials, Protocol, SessionId, StreamKey, TrustedProxies};
 use session::{Admission, DataPlane, Order, Refused, Request, What};
 use tokio::runtime::Runtime;
 
@@ -287,13 +288,13 @@ impl DataPlane for Plane {
     fn order(&self, order: Order) {
         let Some(grant) = self.grant.upgrade() else { return };
         match order.what {
-            What::Standing { standing: Standing::Granted, .. } => {}
-            What::Standing { standing: Standing::Suspended, .. } => grant.fence(),
+            What::Standing(SetStanding::Grant) => {}
+            What::Standing(SetStanding::Suspend { .. }) => grant.fence(),
             What::Hush => {
                 self.hush(&grant);
                 grant.fence();
             }
-            What::Standing { standing: Standing::Revoked, .. } | What::Close(_) => {
+            What::Standing(SetStanding::Revoke(_)) | What::Close(_) => {
                 grant.fence();
                 self.leave(&grant);
             }

@@ -6,7 +6,8 @@ mod world;
 
 use std::time::Duration;
 
-use contract::Standing;
+use contract::WallMs;
+use contract::session::{CloseReason, SetStanding};
 use contract::settings::Security;
 use world::{CODE, Do, Server};
 
@@ -154,7 +155,7 @@ async fn a_blocked_player_gets_not_one_more_byte_and_lives_again() {
     let first = publisher.until(server.get(&with_code())).await;
     let cookie = format!("Cookie: {}\r\n", first.header("set-cookie").unwrap().split(';').next().unwrap());
     let list = server.get(&first.url()).await;
-    server.act(Do::Stand(Standing::Suspended)).await;
+    server.act(Do::Stand(SetStanding::Suspend { until: WallMs(0) })).await;
     for (method, path, headers) in [
         ("GET", first.url(), ""),
         ("GET", list.url(), ""),
@@ -170,10 +171,10 @@ async fn a_blocked_player_gets_not_one_more_byte_and_lives_again() {
             assert_eq!(answer.text(), "Subscriber is blocked");
         }
     }
-    server.act(Do::Stand(Standing::Granted)).await;
+    server.act(Do::Stand(SetStanding::Grant)).await;
     assert_eq!(server.get(&list.url()).await.status, 200);
     assert_eq!(server.connect().await.get(LIST, &cookie).await.status, 200);
-    server.act(Do::Stand(Standing::Revoked)).await;
+    server.act(Do::Stand(SetStanding::Revoke(CloseReason::Withdrawn))).await;
     assert_eq!(server.get(&list.url()).await.status, 403, "withdrawn for good");
 }
 
@@ -189,7 +190,7 @@ async fn a_block_cuts_a_response_that_is_under_way() {
     let mut slow = server.connect().await;
     slow.send("GET", &list.url(), "").await;
     assert_eq!(slow.read_head().await.unwrap().0, 200);
-    server.act(Do::Stand(Standing::Suspended)).await;
+    server.act(Do::Stand(SetStanding::Suspend { until: WallMs(0) })).await;
     let (got, end) = slow.rest().await;
     assert!(got < 2 * LARGE, "{got}");
     assert!(end.is_err(), "reset, so what the kernel still held was not sent; got {got}, {end:?}");
@@ -202,7 +203,7 @@ async fn a_block_resets_a_connection_whose_body_has_just_ended() {
     let first = publisher.until(server.get(&with_code())).await;
     let mut client = server.connect().await;
     assert_eq!(client.get(&first.url(), "").await.status, 200);
-    server.act(Do::Stand(Standing::Suspended)).await;
+    server.act(Do::Stand(SetStanding::Suspend { until: WallMs(0) })).await;
     assert!(client.rest().await.1.is_err());
 }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 use actix::Addr;
 use actix_web::{App, HttpServer};
 use client::{Client, Do, Met, Running};
-use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId, TrustedProxies};
+use contract::session::{CloseReason, SetStanding};
+use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId, TrustedProxies, WallMs};
 use futures_util::{SinkExt, StreamExt};
 use media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack};
 use serde_json::{Value, json};
@@ -31,6 +32,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+
+const SUSPEND: SetStanding = SetStanding::Suspend { until: WallMs(0) };
+const BLOCK: SetStanding = SetStanding::Revoke(CloseReason::Blocked);
+const TAKE_OVER: SetStanding = SetStanding::Revoke(CloseReason::TakenOver);
 
 struct Server {
     http: SocketAddr,
@@ -249,7 +254,7 @@ fn what_is_published_is_played_in_order_with_its_sound() {
 fn after_a_block_is_confirmed_not_one_media_datagram_comes_and_after_it_a_key_frame() {
     let server = Server::start();
     let (mut publisher, player, _) = live(&server, "s");
-    assert_eq!(server.set("s", "viewer", Standing::Suspended), 1);
+    assert_eq!(server.set("s", "viewer", SUSPEND), 1);
     // What is in flight on loopback is in the socket already: let it be read.
     let mark = player.wire.other.load(Ordering::Relaxed);
     wait_until("ICE goes on", || player.wire.other.load(Ordering::Relaxed) > mark);
@@ -261,7 +266,7 @@ fn after_a_block_is_confirmed_not_one_media_datagram_comes_and_after_it_a_key_fr
     wait_until("ICE goes on", || player.wire.other.load(Ordering::Relaxed) > mark + 1);
     assert_eq!(player.wire.media.load(Ordering::Relaxed), silent);
     while player.met.try_recv().is_ok() {}
-    assert_eq!(server.set("s", "viewer", Standing::Granted), 1);
+    assert_eq!(server.set("s", "viewer", SetStanding::Grant), 1);
     publisher.picture(200, true);
     let first = player.wait_for("a packet", |met| match met {
         Met::Packet { video: true, payload, .. } => Some(payload),
@@ -302,7 +307,7 @@ fn a_revoked_publisher_is_closed_and_his_players_wait_for_the_next() {
     let server = Server::start();
     let (mut publisher, player, _) = live(&server, "s");
     publisher.picture(5, false);
-    assert_eq!(server.set("s", "owner", Standing::Revoked), 1);
+    assert_eq!(server.set("s", "owner", BLOCK), 1);
     publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
     assert_eq!(server.delete(&publisher.location), 404, "his session is gone");
     let mut next = server.whip("s");
@@ -447,9 +452,9 @@ fn the_ams_dialect_publishes_and_plays() {
     assert_eq!(watching.hear()["streamInfo"][0]["streamHeight"], 480);
     watching.ask(&json!({"command":"getStreamInfo","streamId":"other"}));
     assert_eq!(watching.hear()["definition"], "no_stream_exist");
-    assert_eq!(server.set("s", "viewer", Standing::Suspended), 1);
+    assert_eq!(server.set("s", "viewer", SUSPEND), 1);
     assert_eq!(watching.hear(), json!({"command":"error","definition":"user_blocked","streamId":"s"}));
-    assert_eq!(server.set("s", "viewer", Standing::Granted), 1);
+    assert_eq!(server.set("s", "viewer", SetStanding::Grant), 1);
     publisher.picture(3, true);
     assert_eq!(watching.hear()["definition"], "play_started");
 
@@ -592,7 +597,7 @@ fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
     let mut publisher = Publisher { running, location: String::new(), time: 0 };
     publisher.picture(1, true);
     page.hear_definition("publish_started");
-    assert_eq!(server.set("s", "owner", Standing::Revoked), 1);
+    assert_eq!(server.set("s", "owner", BLOCK), 1);
     assert_eq!(page.hear()["definition"], "user_blocked");
     assert_eq!(page.hear()["definition"], "publish_finished");
     publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use contract::registry::Silence;
 use contract::session::{Close, CloseReason, Fenced, Hush, SetStanding};
-use contract::{Action, SessionId, Standing, StreamKey};
+use contract::{Action, SessionId, StreamKey};
 use tokio::sync::oneshot;
 
 use crate::plane::{DataPlane, Order, What};
@@ -27,6 +27,7 @@ pub(crate) struct Session {
     pub(crate) stream: StreamKey,
     pub(crate) silence: Recipient<Silence>,
     pub(crate) plane: Option<Box<dyn DataPlane>>,
+    /// Why it ends; what was said first.
     pub(crate) closed: Option<CloseReason>,
 }
 
@@ -76,11 +77,13 @@ impl Handler<SetStanding> for Session {
     type Result = ResponseFuture<Fenced>;
 
     fn handle(&mut self, msg: SetStanding, ctx: &mut Self::Context) -> Self::Result {
-        let order = What::Standing { standing: msg.standing, until: msg.until };
-        if self.role == Action::Play || msg.standing != Standing::Revoked {
+        let order = What::Standing(msg);
+        if let SetStanding::Revoke(reason) = msg {
+            self.closed.get_or_insert(reason);
+        }
+        if self.role == Action::Play || !matches!(msg, SetStanding::Revoke(_)) {
             return Box::pin(self.fence_or_kill(ctx, order));
         }
-        self.closed = Some(CloseReason::Revoked);
         // The registry is asked first: the order makes the publisher give its
         // place back, and a place that is given back can no longer be silenced.
         let silenced = self.silence.send(Silence { stream: self.stream.clone(), session: self.id });
@@ -105,7 +108,7 @@ impl Handler<Close> for Session {
     type Result = ();
 
     fn handle(&mut self, msg: Close, ctx: &mut Self::Context) {
-        self.closed = Some(msg.reason);
+        self.closed.get_or_insert(msg.reason);
         let closes = self.fence_or_kill(ctx, What::Close(msg.reason));
         ctx.spawn(
             async move {
@@ -149,6 +152,19 @@ impl Handler<Attach> for Session {
                 Ok(())
             }
         }
+    }
+}
+
+/// Asks why the session ends; `None` if it goes on, as far as it knows.
+#[derive(Message)]
+#[rtype(result = "Option<CloseReason>")]
+pub(crate) struct WhyEnded;
+
+impl Handler<WhyEnded> for Session {
+    type Result = Option<CloseReason>;
+
+    fn handle(&mut self, _: WhyEnded, _: &mut Self::Context) -> Self::Result {
+        self.closed
     }
 }
 

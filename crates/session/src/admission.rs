@@ -6,15 +6,15 @@ use std::sync::Arc;
 use actix::prelude::*;
 use contract::auth::{Authorize, Denied, Permit};
 use contract::registry::{Form, GetStream, Live, Place, Play, PlayRefused, Publish, PublishRefused, Silence};
-use contract::session::{SessionRef, Traffic};
+use contract::session::{CloseReason, SessionRef, Traffic};
 use contract::{
-    Action, AppSettings, Credentials, Protocol, SessionId, SettingsView, StandingCell, StreamKey,
+    Action, AppSettings, Credentials, Protocol, SessionId, SettingsView, Standing, StandingCell, StreamKey,
     SubscriberId,
 };
 use media::{BusWriter, PacketWriter, Tracks};
 use tokio::sync::watch;
 
-use crate::actor::{Attach, Guard, Session};
+use crate::actor::{Attach, Guard, Session, WhyEnded};
 use crate::plane::DataPlane;
 
 /// Whom admission asks. One method each is all it needs of them.
@@ -71,6 +71,9 @@ pub enum Refused {
     /// The stream cannot be played now.
     #[error(transparent)]
     Play(#[from] PlayRefused),
+    /// It was let in, and ended before it had begun.
+    #[error("ended before it had begun: {0:?}")]
+    Ended(CloseReason),
     /// The control plane cannot answer.
     #[error("control plane unavailable")]
     Unavailable,
@@ -186,7 +189,7 @@ impl Pass {
             replaces: self.permit.replaces,
         };
         let lease = self.links.publish.send(publish).await.map_err(|_| Refused::Unavailable)??;
-        self.still_granted()?;
+        self.still_granted().await?;
         Ok(Publisher { frames: lease.frames, packets: lease.packets, link: self.link(lease.place) })
     }
 
@@ -199,19 +202,30 @@ impl Pass {
             session: self.session.clone(),
         };
         let lease = self.links.play.send(play).await.map_err(|_| Refused::Unavailable)??;
-        self.still_granted()?;
+        self.still_granted().await?;
         Ok(Player { live: lease.live, link: self.link(lease.place) })
     }
 
     async fn attach(&self, plane: impl DataPlane) -> Result<(), Refused> {
         let attached = self.guard.0.send(Attach(Box::new(plane))).await;
-        attached.map_err(|_| Refused::Unavailable)?.map_err(|_| Refused::Denied(Denied::Blocked))
+        attached.map_err(|_| Refused::Unavailable)?.map_err(Refused::Ended)
     }
 
     /// A block between `ask` and now found no data plane to order. It set the
     /// standing first, so it is seen here.
-    fn still_granted(&self) -> Result<(), Refused> {
-        if self.permit.standing.is_granted() { Ok(()) } else { Err(Denied::Blocked.into()) }
+    async fn still_granted(&self) -> Result<(), Refused> {
+        match self.permit.standing.get() {
+            Standing::Granted => Ok(()),
+            Standing::Suspended => Err(Denied::Blocked.into()),
+            Standing::Revoked => Err(self.ended().await),
+        }
+    }
+
+    /// Why it was revoked. The order that says so may not have come yet; then this
+    /// is said, which is true whatever the reason.
+    async fn ended(&self) -> Refused {
+        let why = self.guard.0.send(WhyEnded).await.ok().flatten();
+        why.map_or(Denied::Credentials.into(), Refused::Ended)
     }
 
     fn link(self, place: Place) -> Link {

@@ -1,7 +1,6 @@
 //! The seam between a session's actor and whatever moves its media.
 
-use contract::session::CloseReason;
-use contract::{Standing, WallMs};
+use contract::session::{CloseReason, SetStanding};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -33,21 +32,26 @@ pub struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// The standing is this from now on. (The [`StandingCell`](contract::StandingCell)
-    /// in the [`Link`](crate::Link) already says so.) `Suspended`: stop, drop
-    /// what is queued, keep the connection, tell the peer. `Granted`: resume from
-    /// a keyframe, tell the peer. `Revoked`: stop, drop what is queued, tell the
-    /// peer, confirm, then close.
-    Standing {
-        /// The new standing.
-        standing: Standing,
-        /// When a suspension ends by itself.
-        until: Option<WallMs>,
-    },
+    /// in the [`Link`](crate::Link) already says so.) `Suspend`: stop, drop what
+    /// is queued, keep the connection, tell the peer. `Grant`: resume from a
+    /// keyframe, tell the peer. `Revoke`: stop, drop what is queued, tell the peer
+    /// why, confirm, then close.
+    Standing(SetStanding),
     /// The stream was silenced at its source: drop what is queued of it, tell
     /// the peer that it ended, keep the connection, wait for the next `Live`.
     Hush,
     /// Tell the peer, flush what is polite, close.
     Close(CloseReason),
+}
+
+impl What {
+    /// Why the session ends; `None` if it goes on.
+    pub const fn ends(self) -> Option<CloseReason> {
+        match self {
+            Self::Standing(SetStanding::Revoke(reason)) | Self::Close(reason) => Some(reason),
+            Self::Standing(SetStanding::Grant | SetStanding::Suspend { .. }) | Self::Hush => None,
+        }
+    }
 }
 
 /// A few orders can be under way: block, unblock, hush, close. A data plane that

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use contract::auth::{Denied, GetSubscriber, ListEvents};
+use contract::session::{CloseReason, SetStanding};
 use contract::{Action, Actions, ManualClock, Standing, WallMs};
 use futures_util::future::poll_immediate;
 use store::{Pair, ScanError, StoreError, Table};
@@ -128,7 +129,7 @@ async fn an_unblock_resumes_when_it_is_on_disk_and_before_it_is_answered() {
     disk.sync_one().await;
     unblocked.await.unwrap().unwrap();
     assert!(permit.standing.is_granted());
-    assert!(matches!(world.script.told()[..], [_, Told::Standing(_, Standing::Granted)]));
+    assert!(matches!(world.script.told()[..], [_, Told::Standing(_, SetStanding::Grant)]));
 }
 
 #[actix_rt::test]
@@ -161,21 +162,18 @@ async fn a_player_resumes_by_himself_when_his_block_ends() {
     tokio::time::advance(Duration::from_secs(61)).await;
     world.settle().await;
     assert!(permit.standing.is_granted());
-    assert!(matches!(world.script.told().last(), Some(Told::Standing(_, Standing::Granted))));
+    assert!(matches!(world.script.told().last(), Some(Told::Standing(_, SetStanding::Grant))));
 }
 
 #[actix_rt::test]
-async fn a_blocked_publisher_is_fenced_and_then_closed() {
+async fn a_blocked_publisher_is_told_once_and_why() {
     let world = start(Rc::new(Store::memory()), gates::ALL, Script::new());
     let permit = world.login(Action::Publish).await.unwrap().unwrap();
     world.auth.send(block("alice", Actions::Both, 60)).await.unwrap().unwrap();
     world.settle().await;
     assert_eq!(permit.standing.get(), Standing::Revoked);
     let told = world.script.told();
-    assert!(matches!(
-        told[..],
-        [Told::Standing(_, Standing::Revoked), Told::Closed(_, contract::session::CloseReason::Revoked)]
-    ));
+    assert!(matches!(told[..], [Told::Standing(_, SetStanding::Revoke(CloseReason::Blocked))]), "{told:?}");
 }
 
 #[actix_rt::test]

@@ -1,7 +1,7 @@
 //! Blocks: put in force at once, lifted when the disk agrees or the time is over.
 
 use contract::auth::{Block, Unblock};
-use contract::session::CloseReason;
+use contract::session::{CloseReason, SetStanding};
 use contract::{Action, Now, Standing, StreamKey, SubscriberId, WallMs};
 use store::Batch;
 
@@ -64,7 +64,8 @@ impl State {
     }
 
     /// Every session of the direction is fenced, also one that was silent before:
-    /// the fence of an earlier block may still be under way.
+    /// the fence of an earlier order may still be under way. Who was revoked then
+    /// knows why, and stays revoked.
     fn silence(
         &self,
         ask: &Block,
@@ -73,15 +74,11 @@ impl State {
         stopped: &mut usize,
         fences: &mut Vec<Fence>,
     ) {
-        let (standing, close) = match action {
-            Action::Publish => (Standing::Revoked, Some(CloseReason::Revoked)),
-            Action::Play => (Standing::Suspended, None),
-        };
+        let set = bar(action, until);
         for (_, held) in self.permits.of(&ask.stream, &ask.subscriber) {
             if held.action == action {
                 *stopped += usize::from(held.standing.is_granted());
-                let standing = if held.is_revoked() { Standing::Revoked } else { standing };
-                fences.push(held.fence(standing, Some(until), close));
+                fences.push(held.fence(set));
             }
         }
     }
@@ -157,7 +154,7 @@ impl State {
         self.subjects.lift_block(stream, subscriber, action);
         for (_, held) in self.permits.live(stream, subscriber, action) {
             if held.standing.get() == Standing::Suspended {
-                fences.push(held.fence(Standing::Granted, None, None));
+                fences.push(held.fence(SetStanding::Grant));
             }
         }
     }
@@ -168,14 +165,9 @@ impl State {
             let subject = self.subjects.get(&held.stream, held.subscriber.as_ref()?);
             let until =
                 subject.and_then(|subject| subject.bar(held.action).in_force).map(|block| block.until);
-            match (until, held.action, held.standing.get()) {
-                (Some(_), Action::Publish, Standing::Granted) => {
-                    Some(held.fence(Standing::Revoked, until, Some(CloseReason::Revoked)))
-                }
-                (Some(_), Action::Play, Standing::Granted) => {
-                    Some(held.fence(Standing::Suspended, until, None))
-                }
-                (None, _, Standing::Suspended) => Some(held.fence(Standing::Granted, None, None)),
+            match (until, held.standing.get()) {
+                (Some(until), Standing::Granted) => Some(held.fence(bar(held.action, until))),
+                (None, Standing::Suspended) => Some(held.fence(SetStanding::Grant)),
                 _ => None,
             }
         });
@@ -188,5 +180,13 @@ impl State {
             subject.pending = subject.pending.saturating_sub(1);
         }
         self.subjects.prune(stream, subscriber);
+    }
+}
+
+/// What a block means to a session of its direction.
+const fn bar(action: Action, until: WallMs) -> SetStanding {
+    match action {
+        Action::Publish => SetStanding::Revoke(CloseReason::Blocked),
+        Action::Play => SetStanding::Suspend { until },
     }
 }

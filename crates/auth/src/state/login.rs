@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contract::auth::{Authorize, PermitId};
-use contract::session::CloseReason;
+use contract::session::{CloseReason, SetStanding};
 use contract::settings::Security;
 use contract::{Action, AppSettings, Now, Protocol, SessionId, Standing, StandingCell};
 use store::Batch;
@@ -118,10 +118,8 @@ impl State {
     ) -> Granted {
         let old: Vec<&Held> = taken_over.iter().filter_map(|&id| self.permits.get(id)).collect();
         let replaces = old.last().map(|held| held.session.id);
-        let fences: Vec<_> = old
-            .iter()
-            .map(|held| held.fence(Standing::Revoked, None, Some(CloseReason::TakenOver)))
-            .collect();
+        let revoke = SetStanding::Revoke(CloseReason::TakenOver);
+        let fences: Vec<_> = old.iter().map(|held| held.fence(revoke)).collect();
         if let (false, Some(subscriber)) = (fences.is_empty(), &ask.credentials.subscriber) {
             self.notices.push(Notice::TakenOver(ask.stream.clone(), subscriber.clone()));
         }

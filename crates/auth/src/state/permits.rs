@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::auth::PermitId;
-use contract::session::{CloseReason, SessionRef, SetStanding};
+use contract::session::{SessionRef, SetStanding};
 use contract::{Action, Protocol, Standing, StandingCell, StreamKey, SubscriberId, WallMs};
 
 use super::Fence;
@@ -48,14 +48,9 @@ pub(super) enum Events {
 
 impl Held {
     /// Sets what holds from now on, and makes the fence that says so.
-    pub(super) fn fence(
-        &self,
-        standing: Standing,
-        until: Option<WallMs>,
-        close: Option<CloseReason>,
-    ) -> Fence {
-        self.standing.set(standing);
-        Fence { session: self.session.clone(), set: SetStanding { standing, until }, close }
+    pub(super) fn fence(&self, set: SetStanding) -> Fence {
+        self.standing.set(set.standing());
+        Fence { session: self.session.clone(), set }
     }
 
     pub(super) fn is_revoked(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Adding, changing and removing subscribers.
 
 use contract::auth::{PutSubscriber, PutSubscriberError, RemoveSubscriber};
-use contract::session::CloseReason;
-use contract::{Action, AppSettings, Standing, StreamKey, SubscriberId};
+use contract::session::{CloseReason, SetStanding};
+use contract::{Action, AppSettings, StreamKey, SubscriberId};
 use store::Batch;
 
 use super::permits::Proof;
@@ -157,7 +157,7 @@ impl State {
             .permits
             .of(stream, subscriber)
             .filter(|(_, held)| held.proof == Proof::Code && settings.security.totp(held.action));
-        opened.map(|(_, held)| held.fence(Standing::Revoked, None, Some(CloseReason::Revoked))).collect()
+        opened.map(|(_, held)| held.fence(SetStanding::Revoke(CloseReason::Withdrawn))).collect()
     }
 }
 

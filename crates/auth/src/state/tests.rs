@@ -7,6 +7,7 @@ use contract::auth::{
     Authorize, Change, CodeKind, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
     PutSubscriberError, RemoveSubscriber,
 };
+use contract::session::CloseReason;
 use contract::{Action, Actions, AppSettings, ManualClock, Protocol, Standing, StandingCell};
 use proptest::prelude::*;
 
@@ -158,6 +159,9 @@ async fn a_blocked_player_is_suspended_and_a_blocked_publisher_revoked() {
     let publisher = world.login("alice", Action::Publish).unwrap();
     let tightened = world.block("alice", Actions::Both, 10);
     assert_eq!((tightened.stopped, tightened.fences.len()), (2, 2));
+    let told: Vec<_> = tightened.fences.iter().map(|fence| fence.set).collect();
+    assert!(told.contains(&SetStanding::Suspend { until: tightened.until }), "{told:?}");
+    assert!(told.contains(&SetStanding::Revoke(CloseReason::Blocked)), "{told:?}");
     assert_eq!(player.standing.get(), Standing::Suspended);
     assert_eq!(publisher.standing.get(), Standing::Revoked);
     world.clock.advance(Duration::from_secs(10));
@@ -186,7 +190,7 @@ async fn a_valid_login_takes_over_the_own_publisher_and_nobody_elses() {
     let second = world.login("alice", Action::Publish).unwrap();
     assert_eq!(first.standing.get(), Standing::Revoked);
     assert_eq!(other.standing.get(), Standing::Granted);
-    assert_eq!(second.fences[0].close, Some(CloseReason::TakenOver));
+    assert_eq!(second.fences[0].set, SetStanding::Revoke(CloseReason::TakenOver));
     assert_eq!(second.replaces, Some(second.fences[0].session.id));
     assert!(world.state.take_notices().contains(&Notice::TakenOver(stream(), sub("alice"))));
 }
@@ -211,7 +215,9 @@ async fn a_player_beyond_the_limit_waits_until_another_is_silent() {
     world.clock.advance(Duration::from_millis(2999));
     assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
     world.clock.advance(Duration::from_millis(1));
-    assert!(world.login("alice", Action::Play).unwrap().replaces.is_some());
+    let second = world.login("alice", Action::Play).unwrap();
+    assert_eq!(second.fences[0].set, SetStanding::Revoke(CloseReason::TakenOver));
+    assert!(second.replaces.is_some());
     assert_eq!(first.standing.get(), Standing::Revoked);
 }
 
@@ -279,7 +285,7 @@ async fn a_changed_secret_shuts_out_those_whom_the_old_one_let_in() {
     let inside = world.login("alice", Action::Play).unwrap();
     assert!(world.put("alice", Some(SECRET), 7).is_empty(), "the same secret");
     let fences = world.put("alice", Some("mysecret"), 7);
-    assert_eq!(fences[0].close, Some(CloseReason::Revoked));
+    assert_eq!(fences[0].set, SetStanding::Revoke(CloseReason::Withdrawn));
     assert_eq!(inside.standing.get(), Standing::Revoked);
     assert!(world.login("alice", Action::Play).is_ok());
 }
@@ -302,6 +308,7 @@ async fn a_removal_shuts_out_at_once_and_forgets_when_it_is_on_disk() {
     let ask = RemoveSubscriber { stream: stream(), subscriber: Some(sub("alice")) };
     let removing = world.state.remove(&ask, &world.settings);
     assert_eq!((removing.count, inside.standing.get()), (1, Standing::Revoked));
+    assert_eq!(removing.fences[0].set, SetStanding::Revoke(CloseReason::Withdrawn));
     assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Withdrawn);
     world.state.removed(&removing);
     assert!(world.view("alice").is_none());

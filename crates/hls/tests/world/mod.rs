@@ -121,7 +121,7 @@ pub enum Do {
     /// He leaves.
     Over,
     /// Sets every player's standing; answers when all are fenced.
-    Stand(Standing),
+    Stand(SetStanding),
     /// The publisher is blocked.
     Silence,
     /// How many players there are.
@@ -142,15 +142,12 @@ impl Handler<Do> for World {
             Do::Count => {}
             Do::Limit(limit) => self.limit = limit,
             Do::StopNext => self.stop_next = true,
-            Do::Stand(standing) => {
-                self.held.iter().for_each(|(_, cell, _)| cell.set(standing));
+            Do::Stand(set) => {
+                self.held.iter().for_each(|(_, cell, _)| cell.set(set.standing()));
                 let all: Vec<_> = self.held.iter().map(|(.., s)| s.standing.clone()).collect();
                 return Box::pin(async move {
                     for one in all {
-                        assert_eq!(
-                            one.send(SetStanding { standing, until: None }).await,
-                            Ok(Fenced::Confirmed)
-                        );
+                        assert_eq!(one.send(set).await, Ok(Fenced::Confirmed));
                     }
                     players
                 });

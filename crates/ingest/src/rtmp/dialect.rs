@@ -2,6 +2,7 @@
 
 use contract::auth::Denied;
 use contract::registry::{PlayRefused, PublishRefused};
+use contract::session::CloseReason;
 use contract::{Action, InvalidId};
 use rtmp::Status;
 use session::Refused;
@@ -39,6 +40,19 @@ pub(super) fn bad_id(error: InvalidId) -> Status<'static> {
     }
 }
 
+/// Why a session ends. `blocked` is [`blocked_text`] for it. Ant Media has no word
+/// for a session that another took over, so that one is ours.
+pub(super) const fn ended(action: Action, why: CloseReason, blocked: &str) -> Status<'_> {
+    match why {
+        CloseReason::Stopped => STOPPED,
+        CloseReason::Blocked => Status::error("NetStream.Failed", blocked),
+        CloseReason::TakenOver => {
+            Status::error("NetStream.Failed", "The same subscriber connected anew.")
+        }
+        CloseReason::Withdrawn => not_allowed(action),
+    }
+}
+
 /// Why a request is refused. `blocked` is [`blocked_text`] for it.
 pub(super) fn refused<'a>(action: Action, why: Refused, name: &'a str, blocked: &'a str) -> Status<'a> {
     match why {
@@ -59,6 +73,7 @@ pub(super) fn refused<'a>(action: Action, why: Refused, name: &'a str, blocked: 
         Refused::Play(PlayRefused::Limit) => {
             Status::error("NetStream.Failed", "The stream has as many players as it may.")
         }
+        Refused::Ended(why) => ended(action, why, blocked),
         Refused::Denied(_) | Refused::Publish(_) => not_allowed(action),
     }
 }
@@ -106,5 +121,35 @@ mod tests {
         assert_eq!(say(publish, PublishRefused::AlreadyPublishing.into()), "NetStream.Publish.BadName cam");
         assert_eq!(bad_id(InvalidId::Empty).description, "The stream name may not be empty.");
         assert_eq!(PLAYBACK_DISABLED.description, "RTMP playback is disabled.");
+    }
+
+    #[test]
+    fn who_is_ended_is_told_why_and_only_who_is_blocked_that_he_is() {
+        let say = |action, why| {
+            let blocked = blocked_text(action, "lastpeony");
+            let status = ended(action, why, &blocked);
+            assert_eq!(status, refused(action, Refused::Ended(why), "cam", &blocked), "also before it began");
+            format!("{} {}", status.code, status.description)
+        };
+        let (publish, play) = (Action::Publish, Action::Play);
+        assert_eq!(
+            say(publish, CloseReason::Blocked),
+            "NetStream.Failed Subscriber lastpeony is blocked to publish stream."
+        );
+        for action in [publish, play] {
+            assert_eq!(
+                say(action, CloseReason::TakenOver),
+                "NetStream.Failed The same subscriber connected anew."
+            );
+            assert_eq!(say(action, CloseReason::Stopped), "NetStream.Failed The stream was stopped.");
+        }
+        assert_eq!(
+            say(publish, CloseReason::Withdrawn),
+            "NetStream.Publish.BadName You are not allowed to publish the stream."
+        );
+        assert_eq!(
+            say(play, CloseReason::Withdrawn),
+            "NetStream.Publish.BadName You are not allowed to play the stream due to security."
+        );
     }
 }

@@ -8,9 +8,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::Standing;
 use contract::registry::Live;
-use contract::session::CloseReason;
+use contract::session::SetStanding;
 use media::{BusReader, Event as Media};
 use rtmp::{Event, Status};
 use session::tcp::Drained;
@@ -202,15 +201,15 @@ impl Playing<'_> {
 
     async fn on_order(&mut self, order: Option<Order>) -> Option<Next> {
         let Some(Order { what, done }) = order else { return Some(Next::Close) };
+        let text = blocked_text(&self.request);
         let over = match what {
-            What::Standing { standing: Standing::Granted, .. } => self.resume(),
-            What::Standing { standing: Standing::Suspended, .. } => {
-                let text = blocked_text(&self.request);
+            What::Standing(SetStanding::Grant) => self.resume(),
+            What::Standing(SetStanding::Suspend { .. }) => {
                 self.silence(&Status::error("NetStream.Failed", &text), None).await
             }
-            What::Standing { standing: Standing::Revoked, .. } => {
-                let text = blocked_text(&self.request);
-                self.silence(&Status::error("NetStream.Failed", &text), Some(Next::Close)).await
+            What::Standing(SetStanding::Revoke(why)) => {
+                let why = dialect::ended(self.request.action, why, &text);
+                self.silence(&why, Some(Next::Close)).await
             }
             What::Hush => {
                 self.reader = None;
@@ -218,8 +217,7 @@ impl Playing<'_> {
                 self.player.live.mark_changed();
                 self.silence(&dialect::UNPUBLISHED, None).await
             }
-            What::Close(CloseReason::Revoked) => self.silence(&dialect::STOPPED, Some(Next::Close)).await,
-            What::Close(_) => Some(self.say(&dialect::STOPPED)),
+            What::Close(why) => Some(self.say(&dialect::ended(self.request.action, why, &text))),
         };
         // Nobody waits any more if the fence took too long.
         let _ = done.send(());

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use contract::Standing;
 use contract::registry::{Form, PublishRefused};
-use contract::session::CloseReason;
 use media::Tracks;
 use rtmp::{Event, Status};
-use session::{Order, Orders, Publisher, Request, What};
+use session::{Order, Orders, Publisher, Request};
 
 use super::conn::{Context, Next, Role, blocked_text};
 use super::dialect;
@@ -114,12 +112,9 @@ impl Publishing<'_> {
     fn on_order(&mut self, order: Option<Order>) -> Next {
         let Some(Order { what, done }) = order else { return Next::Close };
         let blocked = blocked_text(&self.request);
-        let next = match what {
-            What::Standing { standing: Standing::Granted, .. } | What::Hush => Next::Idle,
-            What::Standing { .. } | What::Close(CloseReason::Revoked) => {
-                self.say(&Status::error("NetStream.Failed", &blocked))
-            }
-            What::Close(_) => self.say(&dialect::STOPPED),
+        let next = match what.ends() {
+            Some(why) => self.say(&dialect::ended(self.request.action, why, &blocked)),
+            None => Next::Idle,
         };
         // Nobody waits any more if the fence took too long.
         let _ = done.send(());

@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::registry::Live;
-use contract::{Standing, StreamKey};
+use contract::StreamKey;
 use media::{BusWriter, PacketWriter};
 use session::{DataPlane, Order, What};
 use thiserror::Error;
@@ -318,11 +318,6 @@ impl Drop for PeerHandle {
     }
 }
 
-/// Whether nothing follows this order.
-const fn is_end(what: What) -> bool {
-    matches!(what, What::Close(_) | What::Standing { standing: Standing::Revoked, .. })
-}
-
 /// A shard's peer as its session's actor sees it.
 #[derive(Debug)]
 pub(crate) struct ShardPlane {
@@ -349,7 +344,7 @@ impl DataPlane for ShardPlane {
         if order.what != What::Hush {
             self.tell(order.what);
         }
-        if is_end(order.what) {
+        if order.what.ends().is_some() {
             self.gate.end();
         }
         // Dropped when there is no room: that counts as gone, and `kill` follows

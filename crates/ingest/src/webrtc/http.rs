@@ -12,6 +12,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use contract::auth::Denied;
 use contract::registry::{PlayRefused, PublishRefused};
+use contract::session::CloseReason;
 use contract::{AppName, AppSettings, Credentials, StreamId, StreamKey, UNKNOWN_PEER};
 use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
@@ -97,13 +98,16 @@ pub(super) enum Refusal {
 const fn words(refused: Refused) -> &'static str {
     match refused {
         Refused::UnknownApp => "not found",
-        Refused::Denied(Denied::Blocked) => "user_blocked",
+        Refused::Denied(Denied::Blocked) | Refused::Ended(CloseReason::Blocked) => "user_blocked",
         Refused::Denied(Denied::UnknownStream) => "not_allowed_unregistered_streams",
-        Refused::Denied(Denied::Ip | Denied::Credentials | Denied::Limit) => "unauthorized_access",
-        Refused::Publish(PublishRefused::AlreadyPublishing) => "streamIdInUse",
+        Refused::Denied(Denied::Ip | Denied::Credentials | Denied::Limit)
+        | Refused::Ended(CloseReason::Withdrawn) => "unauthorized_access",
+        Refused::Publish(PublishRefused::AlreadyPublishing) | Refused::Ended(CloseReason::TakenOver) => {
+            "streamIdInUse"
+        }
         Refused::Publish(PublishRefused::Dates) => "stream_not_active_or_expired",
         Refused::Publish(PublishRefused::Limit) => "highResourceUsage",
-        Refused::Play(PlayRefused::NotLive) => "no_stream_exist",
+        Refused::Play(PlayRefused::NotLive) | Refused::Ended(CloseReason::Stopped) => "no_stream_exist",
         Refused::Play(PlayRefused::Limit) => "viewerLimitReached",
         Refused::Denied(Denied::Unavailable)
         | Refused::Publish(PublishRefused::Unavailable)
@@ -129,13 +133,18 @@ impl Refusal {
 
 const fn status(refused: Refused) -> StatusCode {
     match refused {
-        Refused::UnknownApp | Refused::Play(PlayRefused::NotLive) => StatusCode::NOT_FOUND,
-        Refused::Publish(PublishRefused::AlreadyPublishing) => StatusCode::CONFLICT,
+        Refused::UnknownApp
+        | Refused::Play(PlayRefused::NotLive)
+        | Refused::Ended(CloseReason::Stopped) => StatusCode::NOT_FOUND,
+        Refused::Publish(PublishRefused::AlreadyPublishing) | Refused::Ended(CloseReason::TakenOver) => {
+            StatusCode::CONFLICT
+        }
         Refused::Denied(Denied::Unavailable)
         | Refused::Publish(PublishRefused::Unavailable)
         | Refused::Play(PlayRefused::Unavailable)
         | Refused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Refused::Denied(_)
+        | Refused::Ended(CloseReason::Blocked | CloseReason::Withdrawn)
         | Refused::Publish(PublishRefused::Dates | PublishRefused::Limit)
         | Refused::Play(PlayRefused::Limit) => StatusCode::FORBIDDEN,
     }

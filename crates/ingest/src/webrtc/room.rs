@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contract::{Now, Standing, StreamKey};
+use contract::session::SetStanding;
+use contract::{Now, StreamKey};
 use session::{Order, What};
 use str0m::Input;
 use str0m::ice::StunMessage;
@@ -397,12 +398,12 @@ impl Room {
     /// Carries out an order of the peer's session, then says so.
     fn order(&mut self, id: PeerId, order: Order, udp: &Udp, now: Now) {
         match order.what {
-            What::Standing { standing: Standing::Granted, .. } => self.sit(id, now),
+            What::Standing(SetStanding::Grant) => self.sit(id, now),
             // The outbox is empty between commands, so what is not written now
             // is never written.
-            What::Standing { standing: Standing::Suspended, .. } => self.stand(id),
+            What::Standing(SetStanding::Suspend { .. }) => self.stand(id),
             What::Hush => self.hush(id),
-            What::Standing { standing: Standing::Revoked, .. } | What::Close(_) => {
+            What::Standing(SetStanding::Revoke(_)) | What::Close(_) => {
                 self.stand(id);
                 self.close(id, udp, now);
             }

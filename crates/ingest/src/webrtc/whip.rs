@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use contract::registry::{Form, PublishRefused};
 use contract::{Action, Protocol, Standing, StandingCell};
 use media::Tracks;
-use session::{Pass, Request, What};
+use session::{Pass, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -124,8 +124,8 @@ impl Life {
 
 fn is_end(event: &PeerEvent) -> bool {
     match event {
-        PeerEvent::Closed(_) | PeerEvent::Ordered(What::Close(_)) => true,
-        PeerEvent::Ordered(What::Standing { standing, .. }) => *standing == Standing::Revoked,
+        PeerEvent::Closed(_) => true,
+        PeerEvent::Ordered(what) => what.ends().is_some(),
         _ => false,
     }
 }

@@ -253,7 +253,7 @@ pub struct SetAll {
     /// Whose.
     pub subscriber: SubscriberId,
     /// To what.
-    pub standing: Standing,
+    pub set: SetStanding,
 }
 
 impl Handler<SetAll> for Plane {
@@ -263,8 +263,8 @@ impl Handler<SetAll> for Plane {
         let his = |leave: &&Leave| leave.0 == msg.stream && leave.1.as_ref() == Some(&msg.subscriber);
         let mut orders = Vec::new();
         for (_, _, cell, session) in self.permits.values().filter(his) {
-            cell.set(msg.standing);
-            orders.push(session.standing.send(SetStanding { standing: msg.standing, until: None }));
+            cell.set(msg.set.standing());
+            orders.push(session.standing.send(msg.set));
         }
         Box::pin(async move {
             let mut confirmed = 0;

@@ -4,7 +4,7 @@ use crate::webrtc::command::{PeerHandle, Reserved, ShardHandle};
 use crate::webrtc::peer::Shares;
 use crate::webrtc::sdp;
 use contract::session::{CloseReason, Traffic};
-use contract::{AppName, Clock, StandingCell};
+use contract::{AppName, Clock, Standing, StandingCell};
 use session::DataPlane;
 use std::sync::mpsc::{Receiver, sync_channel};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -62,8 +62,8 @@ fn shares(standing: Standing) -> Shares {
 
 #[test]
 fn a_peer_that_was_told_to_go_on_its_way_is_not_seated() {
-    let ends =
-        [What::Close(CloseReason::Stopped), What::Standing { standing: Standing::Revoked, until: None }];
+    let revoke = SetStanding::Revoke(CloseReason::Blocked);
+    let ends = [What::Close(CloseReason::Stopped), What::Standing(revoke)];
     for what in ends {
         let mut bench = Bench::new();
         let reserved = bench.shard.reserve();

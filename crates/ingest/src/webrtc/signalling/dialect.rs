@@ -4,6 +4,7 @@ use std::fmt;
 
 use contract::auth::Denied;
 use contract::registry::{PlayRefused, PublishRefused};
+use contract::session::CloseReason;
 use contract::{AppSettings, Credentials, StreamId};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -201,7 +202,6 @@ pub(crate) enum Problem {
     AlreadyPlaying,
     Disabled,
     Blocked,
-    Withdrawn,
     NoRoom,
     PublishTimeout,
     NoPeer,
@@ -243,7 +243,6 @@ impl Problem {
             Self::AlreadyPlaying => "already_playing",
             Self::Disabled => "no_stream_exist",
             Self::Blocked => "user_blocked",
-            Self::Withdrawn => "unauthorized_access",
             Self::NoRoom => "highResourceUsage",
             Self::PublishTimeout => "publishTimeoutError",
             Self::KeyframesOnly => "encoderNotOpened",
@@ -273,13 +272,20 @@ impl Problem {
 const fn refusal(refused: Refused) -> &'static str {
     match refused {
         Refused::Denied(Denied::UnknownStream) => "not_allowed_unregistered_streams",
-        Refused::Denied(Denied::Blocked) => "user_blocked",
-        Refused::Denied(Denied::Ip | Denied::Credentials | Denied::Limit) => "unauthorized_access",
+        Refused::Denied(Denied::Blocked) | Refused::Ended(CloseReason::Blocked) => "user_blocked",
+        Refused::Denied(Denied::Ip | Denied::Credentials | Denied::Limit)
+        | Refused::Ended(CloseReason::Withdrawn) => "unauthorized_access",
         Refused::Denied(Denied::Unavailable) => "data_store_not_available",
-        Refused::Publish(PublishRefused::AlreadyPublishing) => "streamIdInUse",
+        // Ant Media has no word for a session that the same subscriber's next one
+        // replaced; its nearest says that the stream is somebody else's now.
+        Refused::Publish(PublishRefused::AlreadyPublishing) | Refused::Ended(CloseReason::TakenOver) => {
+            "streamIdInUse"
+        }
         Refused::Publish(PublishRefused::Dates) => "stream_not_active_or_expired",
         Refused::Publish(PublishRefused::Limit) => "highResourceUsage",
-        Refused::Play(PlayRefused::NotLive) | Refused::UnknownApp => "no_stream_exist",
+        Refused::Play(PlayRefused::NotLive)
+        | Refused::UnknownApp
+        | Refused::Ended(CloseReason::Stopped) => "no_stream_exist",
         Refused::Play(PlayRefused::Limit) => "viewerLimitReached",
         Refused::Publish(PublishRefused::Unavailable)
         | Refused::Play(PlayRefused::Unavailable)
@@ -346,6 +352,11 @@ pub(crate) fn ice_servers(settings: &AppSettings) -> String {
 pub(crate) fn start(stream: &StreamId, subscriber: &str) -> String {
     let stream_id = Some(stream.as_str());
     emit(&Message { command: "start", stream_id, subscriber_id: Some(subscriber), ..Message::default() })
+}
+
+/// The stream is over for this page, which does not try again (C§8.2).
+pub(crate) fn stop(stream: &StreamId) -> String {
+    emit(&Message { command: "stop", stream_id: Some(stream.as_str()), ..Message::default() })
 }
 
 /// A description. An offer says for each of `mids` which track it is; the SDK

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Closed, Session};
 use contract::registry::{Form, PlayRefused, PublishRefused};
-use contract::session::{CloseReason, Traffic};
+use contract::session::{CloseReason, SetStanding, Traffic};
 use contract::{
     Action, AppName, AppSettings, Credentials, Protocol, Standing, StandingCell, StreamId, StreamKey,
 };
 use futures_util::StreamExt;
 use media::Tracks;
-use session::{Pass, Request, What};
+use session::{Pass, Refused, Request, What};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -332,24 +332,29 @@ impl Socket {
 
     /// The session was ordered something; the page is told what that means.
     async fn ordered(&mut self, stream: StreamId, what: What) -> Result<(), Closed> {
-        let plays = matches!(self.seats.get(&stream).map(|seat| &seat.role), Some(Role::Player { .. }));
         match what {
-            What::Standing { standing: Standing::Suspended, .. } => {
+            What::Standing(SetStanding::Suspend { .. }) => {
                 self.problem(Problem::Blocked, Some(&stream)).await
             }
             // The shard says so: when the first packet has left, and if the player
             // was still at what is hushed.
-            What::Standing { standing: Standing::Granted, .. } | What::Hush => Ok(()),
-            What::Standing { standing: Standing::Revoked, .. } => {
-                let problem = if plays { Problem::Withdrawn } else { Problem::Blocked };
-                self.problem(problem, Some(&stream)).await?;
-                self.stop(&stream).await
-            }
-            What::Close(CloseReason::Draining) => self.farewell().await,
-            What::Close(CloseReason::Stopped | CloseReason::Revoked | CloseReason::TakenOver) => {
-                self.stop(&stream).await
-            }
+            What::Standing(SetStanding::Grant) | What::Hush => Ok(()),
+            What::Standing(SetStanding::Revoke(why)) | What::Close(why) => self.over(&stream, why).await,
         }
+    }
+
+    /// The session ends by order.
+    async fn over(&mut self, stream: &StreamId, why: CloseReason) -> Result<(), Closed> {
+        // An administrator's stop is no error: the page is told of the end only.
+        if why != CloseReason::Stopped {
+            self.problem(Problem::Refused(Refused::Ended(why)), Some(stream)).await?;
+        }
+        self.stop(stream).await?;
+        if why == CloseReason::TakenOver {
+            // Else the SDK connects again by itself, and takes back over.
+            self.say(dialect::stop(stream)).await?;
+        }
+        Ok(())
     }
 
     async fn on_tick(&mut self) -> Result<(), Closed> {
