@@ -239,8 +239,7 @@ impl Auth {
 /// Tells all sessions at once, in this call, and waits until each is fenced. A
 /// session that is gone has nothing left to send.
 fn raise(fences: Vec<Fence>) -> impl Future<Output = ()> + 'static {
-    let told: Vec<_> =
-        fences.into_iter().map(|Fence { session, set }| session.standing.send(set)).collect();
+    let told: Vec<_> = fences.into_iter().map(|Fence { session, set }| session.standing.send(set)).collect();
     async move {
         join_all(told).await;
     }

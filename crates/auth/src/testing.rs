@@ -8,8 +8,8 @@ use contract::auth::{Authorize, Block, PutSubscriber, Unblock};
 use contract::session::{Close, CloseReason, Fenced, Hush, SessionRef, SetStanding, Traffic};
 use contract::settings::{Security, Streams};
 use contract::{
-    Action, Actions, AppName, AppSettings, Credentials, Protocol, Secret, SessionId, Standing, StreamId,
-    StreamKey, SubscriberId, TotpCode,
+    Action, Actions, AppName, AppSettings, Credentials, Protocol, Secret, SessionId, StreamId, StreamKey,
+    SubscriberId, TotpCode,
 };
 use tokio::sync::Semaphore;
 

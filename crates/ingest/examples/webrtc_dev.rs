@@ -9,7 +9,8 @@ mod support;
 
 use actix::Addr;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use contract::{AppName, AppSettings, Clock, Standing, StreamId, StreamKey, SubscriberId};
+use contract::session::{CloseReason, SetStanding};
+use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId, WallMs};
 use session::Protocol;
 use sluice_ingest::webrtc::{Config, Webrtc};
 use std::sync::Arc;
@@ -17,15 +18,15 @@ use support::{Plane, SetAll};
 
 async fn standing(plane: web::Data<Addr<Plane>>, path: web::Path<(String, String, String)>) -> HttpResponse {
     let (stream, subscriber, standing) = path.into_inner();
-    let standing = match standing.as_str() {
-        "granted" => Standing::Granted,
-        "suspended" => Standing::Suspended,
-        _ => Standing::Revoked,
+    let set = match standing.as_str() {
+        "granted" => SetStanding::Grant,
+        "suspended" => SetStanding::Suspend { until: WallMs(0) },
+        _ => SetStanding::Revoke(CloseReason::Blocked),
     };
     let app = AppName::parse("live").expect("a name");
     let stream = StreamKey { app, id: StreamId::parse(&stream).expect("a name") };
     let subscriber = SubscriberId::parse(&subscriber).expect("a name");
-    let confirmed = plane.send(SetAll { stream, subscriber, standing }).await.unwrap_or_default();
+    let confirmed = plane.send(SetAll { stream, subscriber, set }).await.unwrap_or_default();
     HttpResponse::Ok().body(confirmed.to_string())
 }
 

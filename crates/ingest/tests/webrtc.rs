@@ -131,10 +131,10 @@ impl Server {
         (running, location.unwrap())
     }
 
-    fn set(&self, stream: &str, who: &str, standing: Standing) -> usize {
+    fn set(&self, stream: &str, who: &str, set: SetStanding) -> usize {
         let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse(stream).unwrap());
         let subscriber = SubscriberId::parse(who).unwrap();
-        let all = SetAll { stream: StreamKey { app, id }, subscriber, standing };
+        let all = SetAll { stream: StreamKey { app, id }, subscriber, set };
         self.calls.block_on(self.plane.send(all)).unwrap()
     }
 
@@ -582,9 +582,8 @@ fn a_player_that_sees_key_frames_only_is_told_once() {
     assert_eq!(page.hear()["command"], "pong");
 }
 
-#[test]
-fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
-    let server = Server::start();
+/// A page that publishes `s`, connected.
+fn publishing_page(server: &Server) -> (Socket<'_>, Publisher) {
     let mut page = server.socket();
     page.ask(&publish("s"));
     page.hear();
@@ -594,7 +593,27 @@ fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
     client.accept(page.hear()["sdp"].as_str().unwrap());
     let running = client.run();
     running.connected();
-    let mut publisher = Publisher { running, location: String::new(), time: 0 };
+    (page, Publisher { running, location: String::new(), time: 0 })
+}
+
+#[test]
+fn a_publisher_who_was_taken_over_is_told_that_and_does_not_come_back_by_himself() {
+    let server = Server::start();
+    let (mut page, mut publisher) = publishing_page(&server);
+    publisher.picture(1, true);
+    page.hear_definition("publish_started");
+    assert_eq!(server.set("s", "owner", TAKE_OVER), 1);
+    assert_eq!(page.hear(), json!({"command":"error","definition":"streamIdInUse","streamId":"s"}));
+    assert_eq!(page.hear()["definition"], "publish_finished");
+    // The SDK connects again by itself until it hears this.
+    assert_eq!(page.hear(), json!({"command":"stop","streamId":"s"}));
+    publisher.running.wait_for("the end", |met| matches!(met, Met::Closed).then_some(()));
+}
+
+#[test]
+fn a_blocked_publisher_is_told_in_ams_words_and_not_stopped() {
+    let server = Server::start();
+    let (mut page, mut publisher) = publishing_page(&server);
     publisher.picture(1, true);
     page.hear_definition("publish_started");
     assert_eq!(server.set("s", "owner", BLOCK), 1);

@@ -46,9 +46,7 @@ pub(super) const fn ended(action: Action, why: CloseReason, blocked: &str) -> St
     match why {
         CloseReason::Stopped => STOPPED,
         CloseReason::Blocked => Status::error("NetStream.Failed", blocked),
-        CloseReason::TakenOver => {
-            Status::error("NetStream.Failed", "The same subscriber connected anew.")
-        }
+        CloseReason::TakenOver => Status::error("NetStream.Failed", "The same subscriber connected anew."),
         CloseReason::Withdrawn => not_allowed(action),
     }
 }

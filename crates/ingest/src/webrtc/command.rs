@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use contract::registry::Live;
 use contract::StreamKey;
+use contract::registry::Live;
 use media::{BusWriter, PacketWriter};
 use session::{DataPlane, Order, What};
 use thiserror::Error;

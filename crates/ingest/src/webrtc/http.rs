@@ -133,9 +133,9 @@ impl Refusal {
 
 const fn status(refused: Refused) -> StatusCode {
     match refused {
-        Refused::UnknownApp
-        | Refused::Play(PlayRefused::NotLive)
-        | Refused::Ended(CloseReason::Stopped) => StatusCode::NOT_FOUND,
+        Refused::UnknownApp | Refused::Play(PlayRefused::NotLive) | Refused::Ended(CloseReason::Stopped) => {
+            StatusCode::NOT_FOUND
+        }
         Refused::Publish(PublishRefused::AlreadyPublishing) | Refused::Ended(CloseReason::TakenOver) => {
             StatusCode::CONFLICT
         }

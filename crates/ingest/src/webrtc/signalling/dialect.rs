@@ -283,9 +283,9 @@ const fn refusal(refused: Refused) -> &'static str {
         }
         Refused::Publish(PublishRefused::Dates) => "stream_not_active_or_expired",
         Refused::Publish(PublishRefused::Limit) => "highResourceUsage",
-        Refused::Play(PlayRefused::NotLive)
-        | Refused::UnknownApp
-        | Refused::Ended(CloseReason::Stopped) => "no_stream_exist",
+        Refused::Play(PlayRefused::NotLive) | Refused::UnknownApp | Refused::Ended(CloseReason::Stopped) => {
+            "no_stream_exist"
+        }
         Refused::Play(PlayRefused::Limit) => "viewerLimitReached",
         Refused::Publish(PublishRefused::Unavailable)
         | Refused::Play(PlayRefused::Unavailable)

@@ -119,6 +119,10 @@ fn every_refusal_has_its_ams_name() {
         (Refused::Publish(PublishRefused::Limit), "highResourceUsage"),
         (Refused::Play(PlayRefused::Limit), "viewerLimitReached"),
         (Refused::Unavailable, "not_initialized_yet"),
+        (Refused::Ended(CloseReason::Blocked), "user_blocked"),
+        (Refused::Ended(CloseReason::Withdrawn), "unauthorized_access"),
+        (Refused::Ended(CloseReason::TakenOver), "streamIdInUse"),
+        (Refused::Ended(CloseReason::Stopped), "no_stream_exist"),
     ] {
         assert_eq!(Problem::from(refused).definition(), name);
     }
