@@ -138,7 +138,8 @@ impl Edge {
         let grant = self.grants.of(&key, &self.clock).map_err(|_| Refusal::Unavailable)?;
         let (session, over) = (pass.session(), Arc::new(AtomicBool::new(false)));
         let (edge, weak) = (Arc::downgrade(self), Arc::downgrade(&grant));
-        let player = pass.play(Plane { edge, grant: weak, session, over: over.clone() }).await?;
+        let player =
+            pass.attach(Plane { edge, grant: weak, session, over: over.clone() }).await?.play().await?;
         grant.sit(player);
         let loser = self.grants.keep(&grant, self.clock.now().mono);
         loser.iter().for_each(|grant| self.crowd_out(grant));

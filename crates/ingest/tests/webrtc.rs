@@ -597,6 +597,24 @@ fn publishing_page(server: &Server) -> (Socket<'_>, Publisher) {
 }
 
 #[test]
+fn publishers_who_are_blocked_while_they_connect_are_ended() {
+    let server = Server::start();
+    let mut page = server.socket();
+    page.ask(&publish("s"));
+    page.hear();
+    let sdp = Client::new().offer(Direction::SendOnly);
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":sdp}));
+    assert_eq!(page.hear()["type"], "answer");
+    let offer = Client::new().offer(Direction::SendOnly);
+    let (status, location, _) = server.post("/live/whip/s?subscriberId=owner&subscriberCode=123456", offer);
+    assert_eq!((status, server.set("s", "owner", BLOCK)), (201, 2));
+    assert_eq!(page.hear()["definition"], "user_blocked");
+    assert_eq!(page.hear()["definition"], "publish_finished");
+    wait_until("the end of both sessions", || server.set("s", "owner", BLOCK) == 0);
+    assert_eq!(server.delete(&location.unwrap()), 404);
+}
+
+#[test]
 fn a_publisher_who_was_taken_over_is_told_that_and_does_not_come_back_by_himself() {
     let server = Server::start();
     let (mut page, mut publisher) = publishing_page(&server);

@@ -156,59 +156,21 @@ impl Pass {
         self.session.id
     }
 
-    /// Counters to be written by the data plane.
-    pub fn traffic(&self) -> Arc<Traffic> {
-        self.session.traffic.clone()
-    }
-
     /// Whether the stream's one publisher's place is free now, or will be taken
     /// over. A first look, for protocols whose tracks are known only after media
-    /// has come: [`go_live`](Self::go_live) decides.
+    /// has come: [`go_live`](Entrant::go_live) decides.
     pub async fn place_is_free(&self) -> Result<bool, Refused> {
         let look = GetStream { stream: self.request.stream.clone() };
         let view = self.links.get_stream.send(look).await.map_err(|_| Refused::Unavailable)?;
         Ok(self.permit.replaces.is_some() || view.is_none_or(|stream| stream.live.is_none()))
     }
 
-    /// Takes the stream's one publisher's place. `plane` gets orders from now on.
-    pub async fn go_live(
-        self,
-        tracks: Tracks,
-        form: Form,
-        plane: impl DataPlane,
-    ) -> Result<Publisher, Refused> {
-        self.attach(plane).await?;
-        let publish = Publish {
-            stream: self.request.stream.clone(),
-            tracks,
-            form,
-            protocol: self.request.protocol,
-            peer: self.request.peer,
-            subscriber: self.request.credentials.subscriber.clone(),
-            session: self.session.clone(),
-            replaces: self.permit.replaces,
-        };
-        let lease = self.links.publish.send(publish).await.map_err(|_| Refused::Unavailable)??;
-        self.still_granted().await?;
-        Ok(Publisher { frames: lease.frames, packets: lease.packets, link: self.link(lease.place) })
-    }
-
-    /// Joins a live stream's audience. `plane` gets orders from now on.
-    pub async fn play(self, plane: impl DataPlane) -> Result<Player, Refused> {
-        self.attach(plane).await?;
-        let play = Play {
-            stream: self.request.stream.clone(),
-            protocol: self.request.protocol,
-            session: self.session.clone(),
-        };
-        let lease = self.links.play.send(play).await.map_err(|_| Refused::Unavailable)??;
-        self.still_granted().await?;
-        Ok(Player { live: lease.live, link: self.link(lease.place) })
-    }
-
-    async fn attach(&self, plane: impl DataPlane) -> Result<(), Refused> {
+    /// Brings what gets the session's orders from now on. Refused when one came
+    /// before that ends it.
+    pub async fn attach(self, plane: impl DataPlane) -> Result<Entrant, Refused> {
         let attached = self.guard.0.send(Attach(Box::new(plane))).await;
-        attached.map_err(|_| Refused::Unavailable)?.map_err(Refused::Ended)
+        attached.map_err(|_| Refused::Unavailable)?.map_err(Refused::Ended)?;
+        Ok(Entrant(self))
     }
 
     /// A block between `ask` and now found no data plane to order. It set the
@@ -239,6 +201,59 @@ impl Pass {
             _permit: self.permit,
             _guard: self.guard,
         }
+    }
+}
+
+/// Somebody who has auth's leave and hears orders, but has no place yet. He may
+/// take his time: his media need not have come.
+#[derive(Debug)]
+pub struct Entrant(Pass);
+
+impl Entrant {
+    /// The session's id, for the log.
+    pub const fn session(&self) -> SessionId {
+        self.0.session()
+    }
+
+    /// What holds now.
+    pub fn standing(&self) -> Arc<StandingCell> {
+        self.0.permit.standing.clone()
+    }
+
+    /// Counters to be written by the data plane.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.0.session.traffic.clone()
+    }
+
+    /// Takes the stream's one publisher's place.
+    pub async fn go_live(self, tracks: Tracks, form: Form) -> Result<Publisher, Refused> {
+        let Self(pass) = self;
+        let publish = Publish {
+            stream: pass.request.stream.clone(),
+            tracks,
+            form,
+            protocol: pass.request.protocol,
+            peer: pass.request.peer,
+            subscriber: pass.request.credentials.subscriber.clone(),
+            session: pass.session.clone(),
+            replaces: pass.permit.replaces,
+        };
+        let lease = pass.links.publish.send(publish).await.map_err(|_| Refused::Unavailable)??;
+        pass.still_granted().await?;
+        Ok(Publisher { frames: lease.frames, packets: lease.packets, link: pass.link(lease.place) })
+    }
+
+    /// Joins a live stream's audience.
+    pub async fn play(self) -> Result<Player, Refused> {
+        let Self(pass) = self;
+        let play = Play {
+            stream: pass.request.stream.clone(),
+            protocol: pass.request.protocol,
+            session: pass.session.clone(),
+        };
+        let lease = pass.links.play.send(play).await.map_err(|_| Refused::Unavailable)??;
+        pass.still_granted().await?;
+        Ok(Player { live: lease.live, link: pass.link(lease.place) })
     }
 }
 

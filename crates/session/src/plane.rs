@@ -98,6 +98,11 @@ impl Orders {
         self.rx.recv().await
     }
 
+    /// An order that has come already.
+    pub fn try_next(&mut self) -> Option<Order> {
+        self.rx.try_recv().ok()
+    }
+
     /// Resolves when the connection must be torn down at once.
     pub fn killed(&self) -> CancellationToken {
         self.killed.clone()

@@ -41,7 +41,11 @@ const SILENT: Duration = Duration::from_secs(60);
 pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
     let Role { id, request, pass } = role;
     let (plane, orders) = session::channel();
-    let player = match pass.play(plane).await {
+    let joined = match pass.attach(plane).await {
+        Ok(entrant) => entrant.play().await,
+        Err(why) => Err(why),
+    };
+    let player = match joined {
         Ok(player) => player,
         Err(why) => {
             tracing::info!(%why, "refused");

@@ -1,11 +1,13 @@
 //! A connection that publishes.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use contract::registry::{Form, PublishRefused};
 use media::Tracks;
 use rtmp::{Event, Status};
-use session::{Order, Orders, Publisher, Request};
+use session::{ChannelPlane, Entrant, Order, Orders, Pass, Publisher, Refused, Request};
+use tokio_util::sync::CancellationToken;
 
 use super::conn::{Context, Next, Role, blocked_text};
 use super::dialect;
@@ -18,92 +20,82 @@ const SILENT: Duration = Duration::from_secs(20);
 /// Accepts the request, waits for the tracks, and publishes to the end.
 pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
     let Role { id, request, pass } = role;
-    let stream = request.stream.clone();
-    // A first look, so that who comes second hears it before he sends anything;
-    // `go_live` decides.
-    if !pass.place_is_free().await.unwrap_or(true) {
-        let taken = dialect::refused(
-            request.action,
-            PublishRefused::AlreadyPublishing.into(),
-            stream.id.as_str(),
-            "",
-        );
-        let _ = wire.engine.refuse(id, &taken);
-        return Ok(Next::Close);
-    }
+    let (plane, orders) = session::channel();
+    let entrant = match enter(pass, plane).await {
+        Ok(entrant) => entrant,
+        Err(why) => {
+            let blocked = blocked_text(&request);
+            let status = dialect::refused(request.action, why, request.stream.id.as_str(), &blocked);
+            let _ = wire.engine.refuse(id, &status);
+            return Ok(Next::Close);
+        }
+    };
     if wire.engine.accept_publish(id, &dialect::PUBLISH_START).is_err() {
         return Ok(Next::Idle);
     }
-    let Some(tracks) = first_tracks(wire).await? else { return Ok(Next::Idle) };
-    let (plane, orders) = session::channel();
-    match pass.go_live(tracks, Form::Frames, plane).await {
-        Ok(publisher) => Publishing { wire, context, request, publisher, orders }.run().await,
-        Err(why) => {
-            tracing::info!(%why, "refused");
-            let blocked = blocked_text(&request);
-            wire.engine.status(&dialect::refused(request.action, why, stream.id.as_str(), &blocked));
-            Ok(Next::Close)
-        }
+    let killed = orders.killed();
+    let mut line = Line { wire, context, request, orders, killed };
+    let tracks = match line.first_tracks().await? {
+        ControlFlow::Continue(tracks) => tracks,
+        ControlFlow::Break(next) => return Ok(next),
+    };
+    match entrant.go_live(tracks, Form::Frames).await {
+        Ok(publisher) => Publishing { publisher, line }.run().await,
+        Err(why) => Ok(line.refused(why)),
     }
 }
 
-/// `None`: the publisher thought better of it.
-async fn first_tracks(wire: &mut Wire) -> Result<Option<Tracks>, WireError> {
-    loop {
-        let event = tokio::time::timeout(SILENT, wire.event()).await.map_err(|_| WireError::Stalled)?;
-        match event? {
-            Event::Tracks(tracks) => return Ok(Some(tracks)),
-            Event::Ended(_) => return Ok(None),
-            Event::Unsupported { track, codec } => tracing::warn!(?track, %codec, "track is left out"),
-            _ => {}
-        }
+/// A first look, so that who comes second hears it before he sends anything;
+/// `go_live` decides. From here on orders reach him.
+async fn enter(pass: Pass, plane: ChannelPlane) -> Result<Entrant, Refused> {
+    if !pass.place_is_free().await.unwrap_or(true) {
+        return Err(PublishRefused::AlreadyPublishing.into());
     }
+    pass.attach(plane).await
 }
 
-struct Publishing<'a> {
+/// A publisher's connection, from the moment on which orders reach it.
+struct Line<'a> {
     wire: &'a mut Wire,
     context: &'a Context,
     request: Request,
-    publisher: Publisher,
     orders: Orders,
+    killed: CancellationToken,
 }
 
-impl Publishing<'_> {
-    async fn run(mut self) -> Result<Next, WireError> {
-        let killed = self.orders.killed();
-        loop {
-            tokio::select! {
-                biased;
-                () = killed.cancelled() => {
-                    self.wire.reset();
-                    return Ok(Next::Close);
-                }
-                order = self.orders.next() => return Ok(self.on_order(order)),
-                () = self.context.stop.cancelled() => return Ok(self.say(&dialect::STOPPED)),
-                event = tokio::time::timeout(SILENT, self.wire.event()) => {
-                    let event = event.map_err(|_| WireError::Stalled)??;
-                    if let Some(next) = self.on_event(event) {
-                        return Ok(next);
-                    }
-                }
+impl Line<'_> {
+    /// What the publisher says next, or what becomes of the connection if he is
+    /// not to say anything more.
+    async fn event(&mut self) -> Result<ControlFlow<Next, Event>, WireError> {
+        tokio::select! {
+            biased;
+            () = self.killed.cancelled() => {
+                self.wire.reset();
+                Ok(ControlFlow::Break(Next::Close))
+            }
+            order = self.orders.next() => Ok(ControlFlow::Break(self.on_order(order))),
+            () = self.context.stop.cancelled() => Ok(ControlFlow::Break(self.say(&dialect::STOPPED))),
+            event = tokio::time::timeout(SILENT, self.wire.event()) => {
+                Ok(ControlFlow::Continue(event.map_err(|_| WireError::Stalled)??))
             }
         }
     }
 
-    fn on_event(&mut self, event: Event) -> Option<Next> {
-        match event {
-            Event::Frame(frame) => {
-                let traffic = &self.publisher.link.traffic;
-                traffic.received(frame.data.len());
-                traffic.heard(self.context.clock.now().wall);
-                self.publisher.frames.push(frame);
+    /// What he is going to send, when that is known.
+    async fn first_tracks(&mut self) -> Result<ControlFlow<Next, Tracks>, WireError> {
+        loop {
+            let event = match self.event().await? {
+                ControlFlow::Continue(event) => event,
+                ControlFlow::Break(next) => return Ok(ControlFlow::Break(next)),
+            };
+            match event {
+                Event::Tracks(tracks) => return Ok(ControlFlow::Continue(tracks)),
+                // He thought better of it.
+                Event::Ended(_) => return Ok(ControlFlow::Break(Next::Idle)),
+                Event::Unsupported { track, codec } => tracing::warn!(?track, %codec, "track is left out"),
+                _ => {}
             }
-            Event::Tracks(tracks) => self.publisher.frames.set_tracks(tracks),
-            Event::Unsupported { track, codec } => tracing::warn!(?track, %codec, "track is left out"),
-            Event::Ended(_) => return Some(Next::Idle),
-            _ => {}
         }
-        None
     }
 
     /// Every order to a publisher ends it. The registry has emptied the rings
@@ -121,8 +113,56 @@ impl Publishing<'_> {
         next
     }
 
+    /// He did not go live. An order that came meanwhile knows best why.
+    fn refused(&mut self, why: Refused) -> Next {
+        tracing::info!(%why, "refused");
+        if let Some(order) = self.orders.try_next() {
+            return self.on_order(Some(order));
+        }
+        let blocked = blocked_text(&self.request);
+        let name = self.request.stream.id.clone();
+        self.say(&dialect::refused(self.request.action, why, name.as_str(), &blocked))
+    }
+
     fn say(&mut self, status: &Status<'_>) -> Next {
         self.wire.engine.status(status);
         Next::Close
+    }
+}
+
+struct Publishing<'a> {
+    // Given back before the orders are, so that none is waited for in vain.
+    publisher: Publisher,
+    line: Line<'a>,
+}
+
+impl Publishing<'_> {
+    async fn run(mut self) -> Result<Next, WireError> {
+        loop {
+            match self.line.event().await? {
+                ControlFlow::Continue(event) => {
+                    if let Some(next) = self.on_event(event) {
+                        return Ok(next);
+                    }
+                }
+                ControlFlow::Break(next) => return Ok(next),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> Option<Next> {
+        match event {
+            Event::Frame(frame) => {
+                let traffic = &self.publisher.link.traffic;
+                traffic.received(frame.data.len());
+                traffic.heard(self.line.context.clock.now().wall);
+                self.publisher.frames.push(frame);
+            }
+            Event::Tracks(tracks) => self.publisher.frames.set_tracks(tracks),
+            Event::Unsupported { track, codec } => tracing::warn!(?track, %codec, "track is left out"),
+            Event::Ended(_) => return Some(Next::Idle),
+            _ => {}
+        }
+        None
     }
 }

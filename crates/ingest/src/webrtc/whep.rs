@@ -35,7 +35,7 @@ async fn play(
     let arrival = webrtc.arrivals().enter(posted.peer)?;
     let pass = webrtc.admission().ask(asks).await?;
     let reserved = webrtc.shard().reserve();
-    let player = pass.play(reserved.plane(None)).await?;
+    let player = pass.attach(reserved.plane(None)).await?.play().await?;
     if player.live.borrow().is_none() {
         return Err(session::Refused::from(PlayRefused::NotLive).into());
     }

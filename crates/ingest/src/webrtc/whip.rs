@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use contract::registry::{Form, PublishRefused};
-use contract::{Action, Protocol, Standing, StandingCell};
+use contract::{Action, Protocol};
 use media::Tracks;
-use session::{Pass, Request};
+use session::{Entrant, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
-use super::command::{Busy, GoneLive, PeerHandle, ShardPlane};
+use super::command::{Busy, GoneLive, PeerHandle};
 use super::http::{self, Posted, Refusal};
 use super::peer::{PeerEvent, Shares};
 use super::resources::{Resource, ResourceId};
@@ -44,9 +44,10 @@ async fn publish(
     let answer = made.sdp.clone();
     let (owner, events) = mpsc::channel(MAX_EVENTS);
     let reserved = webrtc.shard().reserve();
-    let plane = reserved.plane(Some(owner.clone()));
-    let standing = Arc::new(StandingCell::new(Standing::Granted));
-    let shares = Shares { standing, traffic: pass.traffic(), owner: Some(owner.clone()) };
+    // From here on an order ends it, connected or not.
+    let entrant = pass.attach(reserved.plane(Some(owner.clone()))).await?;
+    let (standing, traffic) = (entrant.standing(), entrant.traffic());
+    let shares = Shares { standing, traffic, owner: Some(owner.clone()) };
     let peer = reserved.publish(made, shares, arrival)?;
     let ended = webrtc.stopping().child_token();
     let id = ResourceId::random().ok_or(Busy)?;
@@ -54,7 +55,7 @@ async fn publish(
     webrtc.resources().add(id.clone(), request.path().to_owned(), resource);
     let limit = posted.settings.webrtc.start_timeout;
     let life = Life { peer, owner, events, ended };
-    actix_web::rt::spawn(life.run(pass, plane, limit));
+    actix_web::rt::spawn(life.run(entrant, limit));
     Ok(http::created(&posted, &id, answer))
 }
 
@@ -78,10 +79,10 @@ struct Life {
 }
 
 impl Life {
-    async fn run(mut self, pass: Pass, plane: ShardPlane, limit: Duration) {
+    async fn run(mut self, entrant: Entrant, limit: Duration) {
         let tracks = tokio::time::timeout(limit, self.tracks()).await;
         if let Ok(Some(tracks)) = tracks
-            && self.go_live(pass, plane, tracks).await
+            && self.go_live(entrant, tracks).await
         {
             while self.next().await.is_some() {}
         }
@@ -97,9 +98,9 @@ impl Life {
         }
     }
 
-    async fn go_live(&self, pass: Pass, plane: ShardPlane, tracks: Tracks) -> bool {
-        let session = pass.session();
-        let publisher = match pass.go_live(tracks, Form::FramesAndPackets, plane).await {
+    async fn go_live(&self, entrant: Entrant, tracks: Tracks) -> bool {
+        let session = entrant.session();
+        let publisher = match entrant.go_live(tracks, Form::FramesAndPackets).await {
             Ok(publisher) => publisher,
             Err(refused) => {
                 tracing::info!(%session, %refused, "WHIP publisher was refused when its media came");

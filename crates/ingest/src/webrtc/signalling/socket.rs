@@ -11,19 +11,17 @@ use std::time::{Duration, Instant};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Closed, Session};
 use contract::registry::{Form, PlayRefused, PublishRefused};
 use contract::session::{CloseReason, SetStanding, Traffic};
-use contract::{
-    Action, AppName, AppSettings, Credentials, Protocol, Standing, StandingCell, StreamId, StreamKey,
-};
+use contract::{Action, AppName, AppSettings, Credentials, Protocol, StandingCell, StreamId, StreamKey};
 use futures_util::StreamExt;
 use media::Tracks;
-use session::{Pass, Refused, Request, What};
+use session::{Entrant, Pass, Refused, Request, What};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
 use crate::webrtc::Core;
 use crate::webrtc::arrivals::Arrival;
-use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, ShardPlane, Source};
+use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, Source};
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
 
@@ -58,8 +56,7 @@ enum Role {
     },
     /// Has offered; its tracks are not known yet.
     Arriving {
-        pass: Pass,
-        plane: ShardPlane,
+        entrant: Entrant,
         peer: PeerHandle,
         since: Instant,
     },
@@ -162,7 +159,7 @@ impl Socket {
                 self.answer(&stream, asked).await
             }
             Ask::Offer { stream, sdp } => {
-                let asked = self.offered(&stream, &sdp);
+                let asked = self.offered(&stream, &sdp).await;
                 self.answer(&stream, asked).await
             }
             Ask::Answer { stream, sdp } => self.answered(&stream, sdp).await,
@@ -206,7 +203,7 @@ impl Socket {
         let pass = self.webrtc.admission().ask(self.request(Action::Play, stream, credentials)).await?;
         let reserved = self.webrtc.shard().reserve();
         let plane = reserved.plane(Some(self.events.clone()));
-        let player = pass.play(plane).await?;
+        let player = pass.attach(plane).await?.play().await?;
         let gone = Problem::Refused(PlayRefused::NotLive.into());
         let tracks = player.live.borrow().as_ref().map(|live| live.frames.tracks()).ok_or(gone)?;
         let candidates = self.webrtc.shard().candidates();
@@ -222,7 +219,7 @@ impl Socket {
     }
 
     /// A publisher's offer.
-    fn offered(&mut self, stream: &StreamId, sdp: &str) -> Result<String, Problem> {
+    async fn offered(&mut self, stream: &StreamId, sdp: &str) -> Result<String, Problem> {
         let Some(Seat { subscriber, role, size }) = self.seats.remove(stream) else {
             return Err(Problem::NoPeer);
         };
@@ -234,10 +231,11 @@ impl Socket {
         let made = sdp::answer_publisher(sdp, self.webrtc.shard().candidates(), since)?;
         let answer = dialect::description(Description::Answer, stream, &made.sdp, &[], &subscriber);
         let reserved = self.webrtc.shard().reserve();
-        let plane = reserved.plane(Some(self.events.clone()));
-        let granted = Arc::new(StandingCell::new(Standing::Granted));
-        let peer = reserved.publish(made, self.shares(granted, pass.traffic()), arrival)?;
-        let role = Role::Arriving { pass, plane, peer, since };
+        // From here on an order ends it, connected or not.
+        let entrant = pass.attach(reserved.plane(Some(self.events.clone()))).await?;
+        let shares = self.shares(entrant.standing(), entrant.traffic());
+        let peer = reserved.publish(made, shares, arrival)?;
+        let role = Role::Arriving { entrant, peer, since };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(answer)
     }
@@ -295,8 +293,8 @@ impl Socket {
     async fn go_live(&mut self, stream: StreamId, tracks: Tracks) -> Result<(), Closed> {
         let Some(Seat { subscriber, role, .. }) = self.seats.remove(&stream) else { return Ok(()) };
         let size = size_of(&tracks);
-        let Role::Arriving { pass, plane, peer, .. } = role else { return Ok(()) };
-        let publisher = match pass.go_live(tracks, Form::FramesAndPackets, plane).await {
+        let Role::Arriving { entrant, peer, .. } = role else { return Ok(()) };
+        let publisher = match entrant.go_live(tracks, Form::FramesAndPackets).await {
             Ok(publisher) => publisher,
             Err(refused) => return self.problem(refused.into(), Some(&stream)).await,
         };

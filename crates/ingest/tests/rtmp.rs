@@ -1,0 +1,139 @@
+//! RTMP from outside, over real sockets, with a control plane that does as it is
+//! told.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub, missing_docs, reason = "a test")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use actix::Addr;
+use contract::session::{CloseReason, SetStanding};
+use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId};
+use rtmp::{Client, ClientEvent, Purpose};
+use session::Protocol;
+use sluice_ingest::rtmp::{Config, Rtmp};
+use support::{Plane, SetAll};
+use tokio_util::sync::CancellationToken;
+
+/// A test that waits for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: SocketAddr,
+    plane: Addr<Plane>,
+    stop: CancellationToken,
+    /// Told when everything has ended.
+    ended: Receiver<()>,
+    system: actix_rt::System,
+    calls: tokio::runtime::Runtime,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.system.stop();
+    }
+}
+
+impl Server {
+    fn start() -> Self {
+        let (ready, started) = channel();
+        let (end, ended) = channel();
+        let stop = CancellationToken::new();
+        let stopping = stop.clone();
+        std::thread::spawn(move || {
+            let system = actix_rt::System::new();
+            system.block_on(async {
+                let (plane, admission) = Plane::start_here(AppSettings::default());
+                let listen = ([127, 0, 0, 1], 0).into();
+                let config = Config { listen, max_connections: 100, threads: 1 };
+                let rtmp = Arc::new(Rtmp::bind(config, admission, Clock::system()).unwrap());
+                let address = rtmp.local_addr().unwrap();
+                actix_rt::spawn(async move {
+                    rtmp.serve(stopping).await.unwrap();
+                    end.send(()).unwrap();
+                });
+                ready.send((address, plane, actix_rt::System::current())).unwrap();
+            });
+            system.run().unwrap();
+        });
+        let (address, plane, system) = started.recv().unwrap();
+        let calls = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { address, plane, stop, ended, system, calls }
+    }
+
+    /// Orders all sessions of `owner` on stream `s`; how many confirmed.
+    fn order(&self, set: SetStanding) -> usize {
+        let stream = StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("s").unwrap() };
+        let subscriber = SubscriberId::parse("owner").unwrap();
+        self.calls.block_on(self.plane.send(SetAll { stream, subscriber, set })).unwrap()
+    }
+
+    /// Somebody who may publish, and sends nothing yet.
+    fn publisher(&self) -> Peer {
+        let mut peer = Peer::connect(self.address, Purpose::Publish);
+        assert_eq!(peer.hear().as_deref(), Some("NetConnection.Connect.Success Connection succeeded."));
+        assert_eq!(peer.hear().as_deref(), Some("NetStream.Publish.Start Publishing."));
+        peer
+    }
+}
+
+struct Peer {
+    socket: TcpStream,
+    client: Client,
+}
+
+impl Peer {
+    fn connect(to: SocketAddr, purpose: Purpose) -> Self {
+        let socket = TcpStream::connect(to).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = "s?subscriberId=owner&subscriberCode=123456";
+        Self { socket, client: Client::new(purpose, "live", name, &[7; rtmp::HANDSHAKE_LEN]) }
+    }
+
+    /// The next status, code and description; `None` when the server has closed.
+    fn hear(&mut self) -> Option<String> {
+        let mut bytes = [0; 4096];
+        loop {
+            if let Some(ClientEvent::Status { code, description, .. }) = self.client.poll_event() {
+                return Some(format!("{code} {description}"));
+            }
+            self.socket.write_all(&self.client.take_output()).unwrap();
+            let count = self.socket.read(&mut bytes).unwrap();
+            if count == 0 {
+                return None;
+            }
+            self.client.receive(&bytes[..count]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_publisher_who_has_sent_nothing_yet_hears_why_he_is_ended() {
+    for (why, said) in [
+        (CloseReason::Blocked, "NetStream.Failed Subscriber owner is blocked to publish stream."),
+        (CloseReason::TakenOver, "NetStream.Failed The same subscriber connected anew."),
+        (CloseReason::Withdrawn, "NetStream.Publish.BadName You are not allowed to publish the stream."),
+    ] {
+        let server = Server::start();
+        let mut publisher = server.publisher();
+        assert_eq!(server.order(SetStanding::Revoke(why)), 1, "confirmed");
+        assert_eq!(publisher.hear().as_deref(), Some(said));
+        assert_eq!(publisher.hear(), None, "closed");
+    }
+}
+
+#[test]
+fn a_server_that_stops_does_not_wait_for_a_publisher_who_sends_nothing() {
+    let server = Server::start();
+    let mut publisher = server.publisher();
+    server.stop.cancel();
+    assert_eq!(publisher.hear().as_deref(), Some("NetStream.Failed The stream was stopped."));
+    assert_eq!(publisher.hear(), None, "closed");
+    server.ended.recv_timeout(PATIENCE).unwrap();
+}
