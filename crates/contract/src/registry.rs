@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::prelude::*;
 use media::{Bus, BusWriter, PacketRing, PacketWriter, Tracks};
@@ -85,6 +86,8 @@ pub struct LiveView {
     pub tracks: Arc<Tracks>,
     /// Media bytes received.
     pub received_bytes: u64,
+    /// Whether its WebRTC players get key frames only now. See [`KeyframesOnly`].
+    pub keyframes_only: bool,
 }
 
 /// Players of a stream by protocol.
@@ -110,6 +113,38 @@ pub struct Live {
     /// Its packets as the publisher sent them; only from a WebRTC publisher. For
     /// others the WebRTC edge makes packets of frames while somebody watches.
     pub packets: Option<PacketRing>,
+    /// Whether WebRTC players get key frames only.
+    pub keyframes_only: KeyframesOnly,
+}
+
+/// Whether a stream's WebRTC players get key frames only: its pictures must be
+/// transcoded for them (B-frames), and there is no room to do so or no way. Said by
+/// whoever makes packets for them, so it is false while none plays. Clones share one
+/// count, since each of several packetisers speaks for its own players.
+#[derive(Debug, Clone, Default)]
+pub struct KeyframesOnly(Arc<AtomicUsize>);
+
+impl KeyframesOnly {
+    /// It is so until the answer is dropped.
+    pub fn claim(&self) -> KeyframesOnlyClaim {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        KeyframesOnlyClaim(self.clone())
+    }
+
+    /// Whether some packetiser says so now.
+    pub fn is_claimed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A packetiser's word that its players get key frames only; withdrawn by drop.
+#[derive(Debug)]
+pub struct KeyframesOnlyClaim(KeyframesOnly);
+
+impl Drop for KeyframesOnlyClaim {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Puts a publisher in a stream's one place.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::registry::{
-    CreateStreamError, Form, ListStreams, Live, LiveView, Order, Play, PlayRefused, PlayerCounts, Publish,
-    PublishRefused, Removed, StreamPage, StreamRecord, StreamSort, StreamView,
+    CreateStreamError, Form, KeyframesOnly, ListStreams, Live, LiveView, Order, Play, PlayRefused,
+    PlayerCounts, Publish, PublishRefused, Removed, StreamPage, StreamRecord, StreamSort, StreamView,
 };
 use contract::session::SessionRef;
 use contract::{AppName, AppSettings, Protocol, SessionId, StreamKey, SubscriberId, WallMs};
@@ -83,6 +83,7 @@ impl Row {
             since: p.since,
             tracks: p.live.frames.tracks(),
             received_bytes: p.session.traffic.received_bytes(),
+            keyframes_only: p.live.keyframes_only.is_claimed(),
         });
         let since = live.as_ref().map_or_else(WallMs::default, |l| l.since);
         StreamView {
@@ -151,6 +152,7 @@ impl State {
             protocol: ask.protocol,
             frames: frames.ring(),
             packets: packets.as_ref().map(PacketWriter::ring),
+            keyframes_only: KeyframesOnly::default(),
         };
         let row = self.row(&ask.stream);
         row.set_publisher(Some(Publisher {

@@ -37,7 +37,7 @@ pub(crate) async fn stream_of(shared: &Shared, path: &OfStream) -> Result<Option
 
 async fn of_stream(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
     let stream = stream_of(&shared, &path).await?;
-    Ok(dialect::ok(&StreamStatistics::new(stream.map(|s| s.players))))
+    Ok(dialect::ok(&StreamStatistics::new(stream.as_ref())))
 }
 
 async fn stream_info(shared: Data<Shared>, path: Path<OfStream>) -> Answered {

@@ -10,8 +10,8 @@ use actix::prelude::*;
 use actix_web::{App, HttpServer};
 use contract::auth::{Authorize, Denied, Permit, PermitId, Release};
 use contract::registry::{
-    End, GetStream, Live, Place, Play, PlayLease, PlayRefused, Publish, PublishLease, PublishRefused,
-    Silence, StreamView,
+    End, GetStream, KeyframesOnly, Live, Place, Play, PlayLease, PlayRefused, Publish, PublishLease,
+    PublishRefused, Silence, StreamView,
 };
 use contract::session::{Close, CloseReason, Fenced, Hush, SessionRef, SetStanding};
 use contract::settings::Security;
@@ -229,8 +229,13 @@ impl Server {
     pub async fn publish_tracks(&mut self, tracks: Tracks) -> BusWriter {
         self.generation += 1;
         let writer = media::bus(tracks);
-        let live =
-            Live { generation: self.generation, protocol: Proto::Rtmp, frames: writer.ring(), packets: None };
+        let live = Live {
+            generation: self.generation,
+            protocol: Proto::Rtmp,
+            frames: writer.ring(),
+            packets: None,
+            keyframes_only: KeyframesOnly::default(),
+        };
         self.world.send(Do::Live(Arc::new(live))).await.unwrap();
         writer
     }

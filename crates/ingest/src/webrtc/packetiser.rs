@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::StreamKey;
+use contract::registry::{KeyframesOnly, KeyframesOnlyClaim, Live};
 use media::{
     Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring,
 };
@@ -43,11 +44,19 @@ pub(crate) struct Packetiser {
 
 impl Packetiser {
     /// Starts it.
-    pub(crate) fn start(frames: &Bus, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
+    pub(crate) fn start(live: &Live, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
+        let frames = &live.frames;
         let writer = packet_ring(Tracks::clone(&frames.tracks()));
         let ring = writer.ring();
         let video = Arc::new(Pictures::default());
-        let mut cutter = Cutter { writer, parameters: Vec::new(), video: video.clone(), key: key.clone() };
+        let mut cutter = Cutter {
+            writer,
+            parameters: Vec::new(),
+            video: video.clone(),
+            keyframes_only: live.keyframes_only.clone(),
+            claim: None,
+            key: key.clone(),
+        };
         let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
         let worker = Worker::start(frames.reader(), settings, move |output| cutter.take(output))?;
         Ok(Self { ring, worker, video, edge: newest(frames) })
@@ -100,6 +109,10 @@ struct Cutter {
     /// What a decoder needs before a key frame.
     parameters: Vec<Bytes>,
     video: Arc<Pictures>,
+    /// Where the statistics look.
+    keyframes_only: KeyframesOnly,
+    /// Goes with the last player, since the thread does.
+    claim: Option<KeyframesOnlyClaim>,
     key: StreamKey,
 }
 
@@ -124,6 +137,7 @@ impl Cutter {
         self.video.on_demand.store(video == Treatment::Transcoded, Ordering::Relaxed);
         let keyframes_only = matches!(video, Treatment::NoRoom | Treatment::KeyframesOnly(_));
         self.video.keyframes_only.store(keyframes_only, Ordering::Relaxed);
+        self.claim = keyframes_only.then(|| self.keyframes_only.claim());
         self.writer.set_tracks(tracks.clone());
         match video {
             Treatment::NoRoom => {
@@ -166,6 +180,8 @@ fn cut(frame: &Frame, parameters: &[Bytes]) -> Vec<Packet> {
 
 #[cfg(test)]
 mod tests {
+    use contract::{AppName, StreamId};
+
     use super::*;
 
     fn frame(track: TrackKind, data: Bytes, keyframe: bool) -> Frame {
@@ -190,5 +206,34 @@ mod tests {
         let audio = cut(&frame(TrackKind::Audio, Bytes::from_static(&[0xfc, 1]), true), &[]);
         assert_eq!(video[0].timestamp, (3600 * 1000 - 20) * 90);
         assert_eq!(audio[0].timestamp, (3600 * 1000 - 20) * 48);
+    }
+
+    fn tracks(video: Treatment) -> Output {
+        Output::Tracks { tracks: Arc::default(), video, audio: Treatment::Absent }
+    }
+
+    #[test]
+    fn the_want_of_room_is_said_until_there_is_room_or_nobody_plays() {
+        let said = KeyframesOnly::default();
+        let mut cutter = Cutter {
+            writer: packet_ring(Tracks::default()),
+            parameters: Vec::new(),
+            video: Arc::default(),
+            keyframes_only: said.clone(),
+            claim: None,
+            key: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("cam").unwrap() },
+        };
+        for (treatment, expected) in [
+            (Treatment::Passed, false),
+            (Treatment::NoRoom, true),
+            (Treatment::NoRoom, true),
+            (Treatment::Transcoded, false),
+            (Treatment::NoRoom, true),
+        ] {
+            cutter.take(tracks(treatment));
+            assert_eq!(said.is_claimed(), expected, "{treatment:?}");
+        }
+        drop(cutter);
+        assert!(!said.is_claimed());
     }
 }

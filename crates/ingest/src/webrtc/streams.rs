@@ -96,7 +96,7 @@ impl Streams {
         let (view, packetiser) = match &live.packets {
             Some(ring) => (View::new(ring.reader(), Keyframes::OnDemand), None),
             None => {
-                let packetiser = Packetiser::start(&live.frames, key, &self.slots).ok()?;
+                let packetiser = Packetiser::start(live, key, &self.slots).ok()?;
                 let view = View::new(packetiser.ring().reader(), packetiser.keyframes());
                 (view, Some(packetiser))
             }

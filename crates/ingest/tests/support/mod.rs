@@ -7,8 +7,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use contract::auth::{Authorize, Denied, Permit, PermitId, Release};
 use contract::registry::{
-    End, Form, GetStream, Live, LiveView, Place, Play, PlayLease, PlayRefused, PlayerCounts, Publish,
-    PublishLease, PublishRefused, Silence, StreamRecord, StreamView,
+    End, Form, GetStream, KeyframesOnly, Live, LiveView, Place, Play, PlayLease, PlayRefused, PlayerCounts,
+    Publish, PublishLease, PublishRefused, Silence, StreamRecord, StreamView,
 };
 use contract::session::{Fenced, Hush, SessionRef, SetStanding};
 use contract::{
@@ -101,6 +101,7 @@ impl Handler<GetStream> for Plane {
             since: WallMs(0),
             tracks: live.frames.tracks(),
             received_bytes: 0,
+            keyframes_only: live.keyframes_only.is_claimed(),
         });
         let record = StreamRecord::new(msg.stream, WallMs(0));
         Some(StreamView { record, registered: false, live, players: PlayerCounts::default() })
@@ -124,6 +125,7 @@ impl Handler<Publish> for Plane {
             protocol: msg.protocol,
             frames: frames.ring(),
             packets: packets.as_ref().map(media::PacketWriter::ring),
+            keyframes_only: KeyframesOnly::default(),
         })));
         let place = Place::new(msg.stream, msg.session.id, ctx.address().recipient());
         Ok(PublishLease { frames, packets, place })
@@ -197,7 +199,8 @@ impl Handler<PublishFrames> for Plane {
         let frames = media::bus(msg.tracks);
         self.next += 1;
         let (generation, protocol, packets) = (self.next, Protocol::Rtmp, None);
-        let live = Live { generation, protocol, frames: frames.ring(), packets };
+        let keyframes_only = KeyframesOnly::default();
+        let live = Live { generation, protocol, frames: frames.ring(), packets, keyframes_only };
         let row = self.rows.entry(msg.stream).or_insert_with(Row::new);
         row.publisher = Some(SessionId::new());
         row.live.send_replace(Some(Arc::new(live)));

@@ -213,3 +213,19 @@ async fn what_is_left_of_an_ended_publish_is_silenced_for_its_own_publisher_only
     assert_eq!(state.silence_ended(&key("cam"), &alice).len(), 1);
     assert_eq!(ring.ended(), Some(EndReason::Silenced));
 }
+
+#[actix_rt::test]
+async fn it_is_seen_while_some_packetiser_has_key_frames_only_and_not_of_other_streams() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    for id in ["cam", "other"] {
+        state.publish(&publish(id, None), &settings, NOW).unwrap();
+    }
+    let live = state.play(&play("cam", Protocol::Whep), &settings).unwrap();
+    let cell = live.borrow().as_ref().unwrap().keyframes_only.clone();
+    let short = |id| state.get(&key(id)).unwrap().live.unwrap().keyframes_only;
+    let (first, second) = (cell.claim(), cell.claim());
+    drop(first);
+    assert_eq!((short("cam"), short("other")), (true, false));
+    drop(second);
+    assert!(!short("cam"));
+}

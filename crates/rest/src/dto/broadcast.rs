@@ -96,7 +96,9 @@ macro_rules! fields {
 use Unset::{Flag, Null, Number, Text, Whole};
 
 /// All fields. `password` is never kept, since nothing here pulls from a camera;
-/// `originAdress` is AMS's own spelling.
+/// `originAdress` is AMS's own spelling. AMS has no `webRTCKeyframesOnly`: it is true
+/// while WebRTC players get key frames only, for want of room to transcode
+/// ([`KeyframesOnly`](contract::registry::KeyframesOnly)).
 #[rustfmt::skip]
 const FIELDS: &[Field] = fields! {
     Shown streamId: Text = Null;
@@ -170,6 +172,7 @@ const FIELDS: &[Field] = fields! {
     Kept virtual: Flag = Flag(false);
     Kept maxIdleTime: Whole = Whole(0);
     Shown anyoneWatching: Flag = Flag(false);
+    Shown webRTCKeyframesOnly: Flag = Flag(false);
 };
 
 /// Where a stream is shown from.
@@ -252,6 +255,7 @@ fn from_live(live: &LiveView, now: WallMs) -> Value {
         "width": video.map_or(0, |v| v.width),
         "height": video.map_or(0, |v| v.height),
         "remoteIp": live.peer,
+        "webRTCKeyframesOnly": live.keyframes_only,
     })
 }
 

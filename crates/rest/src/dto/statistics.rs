@@ -1,6 +1,6 @@
 //! Counts (C§2.4).
 
-use contract::registry::{LiveView, PlayerCounts};
+use contract::registry::{LiveView, PlayerCounts, StreamView};
 use serde::Serialize;
 
 /// A single number.
@@ -10,9 +10,9 @@ pub(crate) struct Number {
     pub(crate) number: usize,
 }
 
-/// Players of a stream. -1 everywhere means that there is no such stream.
+/// Players by protocol. -1 everywhere means that there is no such stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct StreamStatistics {
+struct Watchers {
     #[serde(rename = "totalRTMPWatchersCount")]
     rtmp: i64,
     #[serde(rename = "totalHLSWatchersCount")]
@@ -23,11 +23,33 @@ pub(crate) struct StreamStatistics {
     dash: i64,
 }
 
+impl Watchers {
+    const NO_STREAM: Self = Self { rtmp: -1, hls: -1, webrtc: -1, dash: -1 };
+
+    fn new(players: PlayerCounts) -> Self {
+        Self { rtmp: count(players.rtmp), hls: count(players.hls), webrtc: count(players.webrtc), dash: 0 }
+    }
+}
+
+/// Players of a stream, and how well they are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct StreamStatistics {
+    #[serde(flatten)]
+    watchers: Watchers,
+    /// AMS has no such field. WebRTC players get key frames only now, for want of
+    /// room to transcode.
+    #[serde(rename = "webRTCKeyframesOnly")]
+    keyframes_only: bool,
+}
+
 impl StreamStatistics {
     /// `None`: no such stream.
-    pub(crate) fn new(players: Option<PlayerCounts>) -> Self {
-        let Some(players) = players else { return Self { rtmp: -1, hls: -1, webrtc: -1, dash: -1 } };
-        Self { rtmp: count(players.rtmp), hls: count(players.hls), webrtc: count(players.webrtc), dash: 0 }
+    pub(crate) fn new(stream: Option<&StreamView>) -> Self {
+        let live = stream.and_then(|stream| stream.live.as_ref());
+        Self {
+            watchers: stream.map_or(Watchers::NO_STREAM, |stream| Watchers::new(stream.players)),
+            keyframes_only: live.is_some_and(|live| live.keyframes_only),
+        }
     }
 }
 
@@ -35,7 +57,7 @@ impl StreamStatistics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct AppStatistics {
     #[serde(flatten)]
-    players: StreamStatistics,
+    watchers: Watchers,
     #[serde(rename = "activeLiveStreamCount")]
     live: i64,
 }
@@ -43,10 +65,7 @@ pub(crate) struct AppStatistics {
 impl AppStatistics {
     /// All players together, and how many streams are live.
     pub(crate) fn new(players: PlayerCounts, live: usize) -> Self {
-        Self {
-            players: StreamStatistics { rtmp: -1, ..StreamStatistics::new(Some(players)) },
-            live: count(live),
-        }
+        Self { watchers: Watchers { rtmp: -1, ..Watchers::new(players) }, live: count(live) }
     }
 }
 

@@ -36,6 +36,7 @@ fn plain(id: &str) -> Value {
         "hlsViewerLimit": -1, "dashViewerLimit": -1, "subFolder": null, "metaData": null, "role": null,
         "currentPlayIndex": 0, "playlistLoopEnabled": true, "hlsParameters": null, "autoStartStopEnabled": false,
         "encoderSettingsList": null, "virtual": false, "maxIdleTime": 0, "anyoneWatching": false,
+        "webRTCKeyframesOnly": false,
     })
 }
 
@@ -54,6 +55,7 @@ fn live(id: &str) -> StreamView {
         since: NOW,
         tracks: Arc::new(Tracks { video: Some(video), audio: None }),
         received_bytes: 1_250_000,
+        keyframes_only: false,
     };
     StreamView {
         live: Some(live),
@@ -210,12 +212,15 @@ async fn statistics_count_players_and_are_minus_one_for_nothing() {
             "totalDASHWatchersCount": dash,
         })
     };
+    let of_stream = |rtmp, hls, webrtc, dash| {
+        with(counts(rtmp, hls, webrtc, dash), &json!({"webRTCKeyframesOnly": false}))
+    };
     for id in ["cam", "a%7Cb", "%20"] {
         let reply = world.get(&at(&format!("/{id}/broadcast-statistics"))).await;
-        assert_eq!((reply.status, reply.json()), (StatusCode::OK, counts(-1, -1, -1, -1)), "{id}");
+        assert_eq!((reply.status, reply.json()), (StatusCode::OK, of_stream(-1, -1, -1, -1)), "{id}");
     }
     world.script().get_stream = Some(live("cam"));
-    assert_eq!(world.get(&at("/cam/broadcast-statistics")).await.json(), counts(1, 2, 3, 0));
+    assert_eq!(world.get(&at("/cam/broadcast-statistics")).await.json(), of_stream(1, 2, 3, 0));
     let info = json!([{
         "videoHeight": 720, "videoWidth": 1280, "videoBitrate": 0, "audioBitrate": 0, "videoCodec": "H264",
     }]);
@@ -223,6 +228,19 @@ async fn statistics_count_players_and_are_minus_one_for_nothing() {
     world.script().list_streams = StreamPage { streams: vec![live("a"), live("b")], matching: 2, live: 2 };
     let total = with(counts(-1, 4, 6, 0), &json!({"activeLiveStreamCount": 2}));
     assert_eq!(world.get(&at("/total-broadcast-statistics")).await.json(), total);
+}
+
+#[actix_web::test]
+async fn players_that_get_key_frames_only_are_shown_beside_their_counts() {
+    let world = World::new();
+    let mut view = live("cam");
+    for short in [true, false] {
+        view.live.as_mut().unwrap().keyframes_only = short;
+        world.script().get_stream = Some(view.clone());
+        for path in ["/cam/broadcast-statistics", "/cam"] {
+            assert_eq!(world.get(&at(path)).await.json()["webRTCKeyframesOnly"], short, "{path}");
+        }
+    }
 }
 
 #[actix_web::test]
