@@ -17,5 +17,5 @@ mod protocol;
 pub mod tcp;
 
 pub use admission::{Admission, Entrant, Link, Links, Pass, Player, Publisher, Refused, Request};
-pub use plane::{ChannelPlane, DataPlane, Order, Orders, What, channel};
+pub use plane::{ChannelPlane, DataPlane, Order, Orders, Socket, What, channel};
 pub use protocol::{Protocol, ServeError};

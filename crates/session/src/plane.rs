@@ -1,8 +1,14 @@
 //! The seam between a session's actor and whatever moves its media.
 
+use std::fmt;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+
 use contract::session::{CloseReason, SetStanding};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+
+use crate::tcp;
 
 /// How a session's actor reaches the task or shard that moves its media.
 ///
@@ -12,8 +18,9 @@ pub trait DataPlane: Send + 'static {
     /// Carry this out, then complete [`Order::done`].
     fn order(&self, order: Order);
 
-    /// Tear the connection down at once; nothing will be confirmed. Called when
-    /// an order was not confirmed in time.
+    /// Tear the connection down: no media byte leaves any more once this has
+    /// returned. Called when an order was not confirmed in time, so it must not
+    /// count on whoever did not confirm.
     fn kill(&self);
 }
 
@@ -58,17 +65,33 @@ impl What {
 /// let eight pile up has stopped, and loses its connection.
 const PENDING: usize = 8;
 
-/// A [`DataPlane`] for a tokio task: the actor's half and the task's half.
-pub fn channel() -> (ChannelPlane, Orders) {
+/// A TCP connection that a session can be killed with.
+pub type Socket = Arc<dyn AsFd + Send + Sync>;
+
+/// A [`DataPlane`] for a tokio task that moves a TCP connection's media: the
+/// actor's half and the task's half.
+pub fn channel(socket: Socket) -> (ChannelPlane, Orders) {
     let (tx, rx) = mpsc::channel(PENDING);
-    let killed = CancellationToken::new();
-    (ChannelPlane { tx, killed: killed.clone() }, Orders { rx, killed })
+    let (grip, killed) = (Arc::new(Grip(socket)), CancellationToken::new());
+    let plane = ChannelPlane { tx, grip: Arc::downgrade(&grip), killed: killed.clone() };
+    (plane, Orders { _grip: grip, rx, killed })
+}
+
+/// The session's hold on the connection, which outlives it: the peer may ask for
+/// another role, and a kill that comes late must not cost him that.
+struct Grip(Socket);
+
+impl fmt::Debug for Grip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Grip")
+    }
 }
 
 /// The actor's half.
 #[derive(Debug)]
 pub struct ChannelPlane {
     tx: mpsc::Sender<Order>,
+    grip: Weak<Grip>,
     killed: CancellationToken,
 }
 
@@ -79,7 +102,14 @@ impl DataPlane for ChannelPlane {
         }
     }
 
+    /// The task may be in the middle of a write, or held up before one. The kernel
+    /// lets neither pass a reset: a write that has begun is over when the reset
+    /// begins, and one that comes later fails.
     fn kill(&self) {
+        if let Some(grip) = self.grip.upgrade() {
+            // It fails only on a socket that is not connected any more.
+            let _ = tcp::reset(grip.0.as_fd());
+        }
         self.killed.cancel();
     }
 }
@@ -88,6 +118,8 @@ impl DataPlane for ChannelPlane {
 /// orders that are under way.
 #[derive(Debug)]
 pub struct Orders {
+    // Dropped first: an order that is dropped after it kills nobody.
+    _grip: Arc<Grip>,
     rx: mpsc::Receiver<Order>,
     killed: CancellationToken,
 }
@@ -103,8 +135,46 @@ impl Orders {
         self.rx.try_recv().ok()
     }
 
-    /// Resolves when the connection must be torn down at once.
+    /// Resolves when the connection was torn down by somebody else.
     pub fn killed(&self) -> CancellationToken {
         self.killed.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::tcp::tests::{fill, pair};
+
+    #[tokio::test]
+    async fn who_is_killed_sends_nothing_more_though_his_task_does_not_look() {
+        let (server, mut client) = pair().await;
+        let server = Arc::new(server);
+        let (plane, orders) = channel(server.clone());
+        let written = fill(&server).await;
+        plane.kill();
+        // Delivers what is queued, if the connection still is.
+        drop((server, orders));
+        let (mut got, mut chunk) = (0, vec![0; 1 << 16]);
+        while let Ok(n @ 1..) = client.read(&mut chunk).await {
+            got += n;
+        }
+        assert!(got < written, "{got} of {written}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_session_has_left_is_neither_killed_nor_kept_open() {
+        let (server, mut client) = pair().await;
+        let mut server = Arc::new(server);
+        let (plane, orders) = channel(server.clone());
+        drop(orders);
+        plane.kill();
+        Arc::get_mut(&mut server).unwrap().write_all(b"on").await.unwrap();
+        let mut got = [0; 2];
+        client.read_exact(&mut got).await.unwrap();
+        drop(server);
+        assert_eq!(client.read(&mut got).await.unwrap(), 0, "closed");
     }
 }

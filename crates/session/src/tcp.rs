@@ -72,7 +72,7 @@ pub async fn drain(socket: BorrowedFd<'_>) -> Drained {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::fd::AsFd;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,10 +80,24 @@ mod tests {
 
     use super::*;
 
-    async fn pair() -> (TcpStream, TcpStream) {
+    pub(crate) async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (listener.accept().await.unwrap().0, client)
+    }
+
+    /// Writes until the kernel holds something unsent; how much was written.
+    pub(crate) async fn fill(server: &TcpStream) -> usize {
+        let mut written = 0;
+        while let Ok(n) = server.try_write(&[7; 1 << 16]) {
+            written += n;
+            server.writable().await.unwrap();
+            if unsent(server.as_fd()).unwrap() > 0 {
+                break;
+            }
+        }
+        assert!(unsent(server.as_fd()).unwrap() > 0);
+        written
     }
 
     #[tokio::test]
@@ -100,15 +114,7 @@ mod tests {
     #[tokio::test]
     async fn a_stalled_peer_is_reset_and_what_the_kernel_held_is_gone() {
         let (server, mut client) = pair().await;
-        let mut written = 0;
-        while let Ok(n) = server.try_write(&[7; 1 << 16]) {
-            written += n;
-            server.writable().await.unwrap();
-            if unsent(server.as_fd()).unwrap() > 0 {
-                break;
-            }
-        }
-        assert!(unsent(server.as_fd()).unwrap() > 0);
+        let written = fill(&server).await;
         assert_eq!(drain(server.as_fd()).await, Drained::Reset);
         let (mut got, mut chunk) = (0, vec![0; 1 << 16]);
         while let Ok(n @ 1..) = client.read(&mut chunk).await {

@@ -40,7 +40,7 @@ const SILENT: Duration = Duration::from_secs(60);
 /// Joins the audience and plays to the end.
 pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
     let Role { id, request, pass } = role;
-    let (plane, orders) = session::channel();
+    let (plane, orders) = wire.channel();
     let joined = match pass.attach(plane).await {
         Ok(entrant) => entrant.play().await,
         Err(why) => Err(why),
@@ -107,10 +107,8 @@ impl Playing<'_> {
         loop {
             let wake = self.wait(&mut ends).await;
             let over = match wake {
-                Wake::Killed => {
-                    self.wire.reset();
-                    Some(Next::Close)
-                }
+                // Whoever killed it has reset the connection.
+                Wake::Killed => Some(Next::Close),
                 Wake::Order(order) => self.on_order(order).await,
                 Wake::Live => self.on_live(),
                 Wake::Media(event) => {

@@ -20,7 +20,7 @@ const SILENT: Duration = Duration::from_secs(20);
 /// Accepts the request, waits for the tracks, and publishes to the end.
 pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
     let Role { id, request, pass } = role;
-    let (plane, orders) = session::channel();
+    let (plane, orders) = wire.channel();
     let entrant = match enter(pass, plane).await {
         Ok(entrant) => entrant,
         Err(why) => {
@@ -69,10 +69,8 @@ impl Line<'_> {
     async fn event(&mut self) -> Result<ControlFlow<Next, Event>, WireError> {
         tokio::select! {
             biased;
-            () = self.killed.cancelled() => {
-                self.wire.reset();
-                Ok(ControlFlow::Break(Next::Close))
-            }
+            // Whoever killed it has reset the connection.
+            () = self.killed.cancelled() => Ok(ControlFlow::Break(Next::Close)),
             order = self.orders.next() => Ok(ControlFlow::Break(self.on_order(order))),
             () = self.context.stop.cancelled() => Ok(ControlFlow::Break(self.say(&dialect::STOPPED))),
             event = tokio::time::timeout(SILENT, self.wire.event()) => {

@@ -2,11 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rtmp::{Engine, EngineError, Event};
 use session::tcp::{self, Drained};
+use session::{ChannelPlane, Orders};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -47,7 +49,7 @@ pub(super) enum WireError {
 
 /// One socket, its engine, and what waits to be written.
 pub(super) struct Wire {
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
     pub(super) engine: Engine,
     outbox: Outbox,
     buffer: Box<[u8]>,
@@ -62,13 +64,18 @@ impl Wire {
         socket.set_nodelay(true)?;
         SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT)?;
         Ok(Self {
-            socket,
+            socket: Arc::new(socket),
             engine: Engine::new(random),
             outbox: Outbox::default(),
             buffer: vec![0; READ].into(),
             heard: Instant::now(),
             progress: Instant::now(),
         })
+    }
+
+    /// How a session on this connection gets its orders, and is killed.
+    pub(super) fn channel(&self) -> (ChannelPlane, Orders) {
+        session::channel(self.socket.clone())
     }
 
     /// Moves bytes until the engine has an event. Cancel-safe.
