@@ -7,7 +7,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId};
 use rtmp::{Client, ClientEvent, Purpose};
 use session::Protocol;
 use sluice_ingest::rtmp::{Config, Rtmp};
-use support::{Plane, SetAll};
+use support::{Plane, PublishFrames, SetAll};
 use tokio_util::sync::CancellationToken;
 
 /// A test that waits for so long has failed.
@@ -42,6 +42,10 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_on([127, 0, 0, 1].into())
+    }
+
+    fn start_on(address: IpAddr) -> Self {
         let (ready, started) = channel();
         let (end, ended) = channel();
         let stop = CancellationToken::new();
@@ -50,7 +54,7 @@ impl Server {
             let system = actix_rt::System::new();
             system.block_on(async {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
-                let listen = ([127, 0, 0, 1], 0).into();
+                let listen = (address, 0).into();
                 let config = Config { listen, max_connections: 100, threads: 1 };
                 let rtmp = Arc::new(Rtmp::bind(config, admission, Clock::system()).unwrap());
                 let address = rtmp.local_addr().unwrap();
@@ -69,9 +73,17 @@ impl Server {
 
     /// Orders all sessions of `owner` on stream `s`; how many confirmed.
     fn order(&self, set: SetStanding) -> usize {
-        let stream = StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("s").unwrap() };
         let subscriber = SubscriberId::parse("owner").unwrap();
-        self.calls.block_on(self.plane.send(SetAll { stream, subscriber, set })).unwrap()
+        self.calls.block_on(self.plane.send(SetAll { stream: stream(), subscriber, set })).unwrap()
+    }
+
+    /// Makes stream `s` live.
+    fn live(&self) -> media::BusWriter {
+        let config = bytes::Bytes::from_static(&[1, 0x42, 0xc0, 0x1e, 0xff, 0xe0, 0]);
+        let codec = media::VideoCodec::H264;
+        let video = media::VideoTrack { codec, config, width: 320, height: 180, reordered: false };
+        let tracks = media::Tracks { video: Some(video), audio: None };
+        self.calls.block_on(self.plane.send(PublishFrames { stream: stream(), tracks })).unwrap()
     }
 
     /// Somebody who may publish, and sends nothing yet.
@@ -81,6 +93,10 @@ impl Server {
         assert_eq!(peer.hear().as_deref(), Some("NetStream.Publish.Start Publishing."));
         peer
     }
+}
+
+fn stream() -> StreamKey {
+    StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("s").unwrap() }
 }
 
 struct Peer {
@@ -136,4 +152,32 @@ fn a_server_that_stops_does_not_wait_for_a_publisher_who_sends_nothing() {
     assert_eq!(publisher.hear().as_deref(), Some("NetStream.Failed The stream was stopped."));
     assert_eq!(publisher.hear(), None, "closed");
     server.ended.recv_timeout(PATIENCE).unwrap();
+}
+
+/// Somebody who connects and says nothing; whether he is let stay.
+fn stranger(to: SocketAddr) -> (TcpStream, bool) {
+    let mut socket = TcpStream::connect(to).unwrap();
+    // S0 and S1 answer C0 and C1.
+    socket.write_all(&[&[3][..], &[0; 1536]].concat()).unwrap();
+    let stays = socket.read(&mut [0; 1]).is_ok_and(|count| count > 0);
+    (socket, stays)
+}
+
+#[test]
+fn strangers_of_one_address_have_so_many_places_and_players_take_none() {
+    // Loopback is exempt, so this needs an address of the machine's own.
+    let own = if_addrs::get_if_addrs().unwrap().into_iter().map(|interface| interface.ip());
+    let Some(own) = own.into_iter().find(|ip| ip.is_ipv4() && !ip.is_loopback()) else { return };
+    let server = Server::start_on(own);
+    let _frames = server.live();
+    let mut strangers: Vec<_> = (0..63).map(|_| stranger(server.address)).collect();
+    let players = [(); 5].map(|()| {
+        let mut player = Peer::connect(server.address, Purpose::Play);
+        while !player.hear().unwrap().starts_with("NetStream.Play.Start") {}
+        player
+    });
+    strangers.push(stranger(server.address));
+    assert!(strangers.iter().all(|(_, stays)| *stays));
+    assert!(!stranger(server.address).1, "one too many");
+    drop((players, strangers));
 }

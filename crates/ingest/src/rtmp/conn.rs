@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
+use crate::arrivals::Arrival;
 
 /// From the first byte to a finished handshake (C§16.20).
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ pub(super) enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run(socket: TcpStream, context: Context) {
+pub(super) async fn run(socket: TcpStream, context: Context, arrival: Arrival) {
     let span = tracing::info_span!("rtmp", peer = %context.peer);
     let served = async {
         let mut random = [0; rtmp::HANDSHAKE_LEN];
@@ -47,7 +48,7 @@ pub(super) async fn run(socket: TcpStream, context: Context) {
             return;
         }
         match Wire::new(socket, &random) {
-            Ok(wire) => Conn { wire, context, app: None }.serve().await,
+            Ok(wire) => Conn { wire, context, app: None, arrival: Some(arrival) }.serve().await,
             Err(error) => tracing::debug!(%error, "socket failed"),
         }
     };
@@ -58,6 +59,8 @@ struct Conn {
     wire: Wire,
     context: Context,
     app: Option<String>,
+    /// Until it has published or played.
+    arrival: Option<Arrival>,
 }
 
 impl Conn {
@@ -116,7 +119,7 @@ impl Conn {
         };
         let span =
             tracing::info_span!("session", id = %pass.session(), role = %action, stream = %request.stream);
-        let role = Role { id, request, pass };
+        let role = Role { id, request, pass, arrival: &mut self.arrival };
         match action {
             Action::Publish => publish::run(&mut self.wire, &self.context, role).instrument(span).await,
             Action::Play => play::run(&mut self.wire, &self.context, role).instrument(span).await,
@@ -176,10 +179,12 @@ impl Refusal {
 }
 
 /// A request that auth has allowed.
-pub(super) struct Role {
+pub(super) struct Role<'a> {
     pub(super) id: RequestId,
     pub(super) request: Request,
     pub(super) pass: Pass,
+    /// To be given back when the role begins: a stranger no longer.
+    pub(super) arrival: &'a mut Option<Arrival>,
 }
 
 /// What the dialect says to this subscriber when he is blocked.

@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrivals::{Arrivals, Limits};
+
 /// Where and how RTMP is served.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -32,6 +34,13 @@ pub struct Config {
     /// control plane.
     pub threads: usize,
 }
+
+/// Connections of one address that neither publish nor play yet. A stranger can
+/// keep each for half a minute and longer, and takes no more than 64 of the
+/// thousands of places that there are. Who plays or publishes needs less than a
+/// second to begin, and counts no longer: an office behind one address can watch
+/// as a whole, some sixty more each second.
+const STRANGERS: usize = 64;
 
 /// RTMP publishing and playback.
 pub struct Rtmp {
@@ -58,14 +67,18 @@ impl Rtmp {
     }
 
     async fn accept_until(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.config.max_connections));
+        let max = self.config.max_connections;
+        let places = Arc::new(Semaphore::new(max));
+        let arrivals = Arrivals::new(Limits { all: max, of_one: STRANGERS });
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.start(socket, peer, &places, &stop),
+                Ok((socket, peer)) => {
+                    self.start(socket, peer, &Door { places: &places, arrivals: &arrivals, stop: &stop })
+                }
                 Err(error) => {
                     // Out of descriptors, most likely: let some close.
                     tracing::warn!(%error, "RTMP accept failed");
@@ -74,26 +87,37 @@ impl Rtmp {
             }
         }
         // Wait until every connection has drained.
-        let all = u32::try_from(self.config.max_connections).unwrap_or(u32::MAX);
+        let all = u32::try_from(max).unwrap_or(u32::MAX);
         let _ = places.acquire_many(all).await;
     }
 
-    fn start(&self, socket: TcpStream, peer: SocketAddr, places: &Arc<Semaphore>, stop: &CancellationToken) {
-        let Ok(place) = places.clone().try_acquire_owned() else {
+    fn start(&self, socket: TcpStream, peer: SocketAddr, door: &Door<'_>) {
+        let Ok(place) = door.places.clone().try_acquire_owned() else {
             tracing::warn!(%peer, "RTMP connection refused: too many");
+            return;
+        };
+        let Some(arrival) = door.arrivals.enter(canonical(peer.ip())) else {
+            tracing::debug!(%peer, "RTMP connection refused: too many of this address that do nothing");
             return;
         };
         let context = conn::Context {
             admission: self.admission.clone(),
             clock: self.clock.clone(),
             peer: canonical(peer.ip()),
-            stop: stop.clone(),
+            stop: door.stop.clone(),
         };
         tokio::spawn(async move {
-            conn::run(socket, context).await;
+            conn::run(socket, context, arrival).await;
             drop(place);
         });
     }
+}
+
+/// What a connection passes on its way in.
+struct Door<'a> {
+    places: &'a Arc<Semaphore>,
+    arrivals: &'a Arrivals,
+    stop: &'a CancellationToken,
 }
 
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);

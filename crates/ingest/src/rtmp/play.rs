@@ -38,8 +38,8 @@ const PING: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_secs(60);
 
 /// Joins the audience and plays to the end.
-pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
-    let Role { id, request, pass } = role;
+pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> Result<Next, WireError> {
+    let Role { id, request, pass, arrival } = role;
     let (plane, orders) = wire.channel();
     let joined = match pass.attach(plane).await {
         Ok(entrant) => entrant.play().await,
@@ -58,6 +58,7 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Resul
     if wire.engine.accept_play(id, &dialect::PLAY_START).is_err() {
         return Ok(Next::Idle);
     }
+    *arrival = None;
     tracing::info!("playing");
     let heard = Instant::now();
     let mut playing = Playing { wire, context, request, player, orders, reader: None, heard, pings: 0 };

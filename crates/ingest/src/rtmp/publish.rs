@@ -18,8 +18,8 @@ use super::wire::{Wire, WireError};
 const SILENT: Duration = Duration::from_secs(20);
 
 /// Accepts the request, waits for the tracks, and publishes to the end.
-pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Result<Next, WireError> {
-    let Role { id, request, pass } = role;
+pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> Result<Next, WireError> {
+    let Role { id, request, pass, arrival } = role;
     let (plane, orders) = wire.channel();
     let entrant = match enter(pass, plane).await {
         Ok(entrant) => entrant,
@@ -40,7 +40,10 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role) -> Resul
         ControlFlow::Break(next) => return Ok(next),
     };
     match entrant.go_live(tracks, Form::Frames).await {
-        Ok(publisher) => Publishing { publisher, line }.run().await,
+        Ok(publisher) => {
+            *arrival = None;
+            Publishing { publisher, line }.run().await
+        }
         Err(why) => Ok(line.refused(why)),
     }
 }

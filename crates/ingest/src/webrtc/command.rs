@@ -12,9 +12,9 @@ use session::{DataPlane, Order, What};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::arrivals::Arrival;
 use super::peer::{PeerEvent, PeerId, Shares};
 use super::sdp::{Negotiated, SdpError};
+use crate::arrivals::Arrival;
 
 /// Told to a peer's owner, with the peer's name: one owner may have several.
 pub(crate) type Events = mpsc::Sender<(PeerId, PeerEvent)>;

@@ -5,7 +5,6 @@
 //! alone owns peers and sockets; the two meet in [`command`] only.
 
 mod addresses;
-mod arrivals;
 mod command;
 mod egress;
 mod fanout;
@@ -40,10 +39,11 @@ use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 use transcode::Slots;
 
-use arrivals::Arrivals;
 use command::ShardHandle;
 use resources::Resources;
 use shard::ShardConfig;
+
+use crate::arrivals::{Arrivals, Limits};
 
 /// How WebRTC is served.
 #[derive(Debug, Clone)]
@@ -59,6 +59,12 @@ pub struct Config {
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
+
+/// Peers that have not connected. Each holds a session, a permit and a half of a
+/// connection for up to 20 s, so somebody who never connects leaves room for a
+/// dozen a second. Many share an address (CGNAT, a conference room), but few of
+/// them come in the same second.
+const ARRIVALS: Limits = Limits { all: 256, of_one: 32 };
 
 /// How soon it is noticed that the media thread has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -120,7 +126,7 @@ impl Webrtc {
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
-        let arrivals = Arrivals::default();
+        let arrivals = Arrivals::new(ARRIVALS);
         let core = Arc::new(Core { shard, admission, proxies, resources, arrivals, clock, stop });
         Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local }))
     }

@@ -32,7 +32,7 @@ async fn play(
         peer: posted.peer,
         protocol: Protocol::Whep,
     };
-    let arrival = webrtc.arrivals().enter(posted.peer)?;
+    let arrival = webrtc.arrivals().enter(posted.peer).ok_or(Busy)?;
     let pass = webrtc.admission().ask(asks).await?;
     let reserved = webrtc.shard().reserve();
     let player = pass.attach(reserved.plane(None)).await?.play().await?;

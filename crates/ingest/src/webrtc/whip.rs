@@ -31,7 +31,7 @@ async fn publish(
     body: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let posted = http::read(&webrtc, request, body).await?;
-    let arrival = webrtc.arrivals().enter(posted.peer)?;
+    let arrival = webrtc.arrivals().enter(posted.peer).ok_or(Busy)?;
     // Before auth is asked: leave to publish fences the subscriber's own live
     // stream, which a broken description must not cost him.
     let made = sdp::answer_publisher(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;

@@ -1,5 +1,6 @@
 use super::*;
-use crate::webrtc::arrivals::Arrivals;
+use crate::arrivals::Arrivals;
+use crate::webrtc::ARRIVALS;
 use crate::webrtc::command::{PeerHandle, Reserved, ShardHandle};
 use crate::webrtc::peer::Shares;
 use crate::webrtc::sdp;
@@ -42,7 +43,7 @@ impl Bench {
         let candidates = self.shard.candidates();
         let tracks = media::Tracks { video: None, audio: Some(sound()) };
         let made = sdp::offer(&tracks, "s", candidates, self.now.mono).unwrap();
-        let arrival = Arrivals::default().enter([127, 0, 0, 1].into()).unwrap();
+        let arrival = Arrivals::new(ARRIVALS).enter([127, 0, 0, 1].into()).unwrap();
         let app = AppName::parse("live").unwrap();
         let stream = StreamKey { app, id: contract::StreamId::parse("s").unwrap() };
         let source = Source { stream, live: watch::channel(None).1 };

@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
+use crate::arrivals::Arrival;
 use crate::webrtc::Core;
-use crate::webrtc::arrivals::Arrival;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, Source};
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
@@ -183,7 +183,7 @@ impl Socket {
 
     async fn publish(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPublishing)?;
-        let arrival = self.webrtc.arrivals().enter(self.from)?;
+        let arrival = self.webrtc.arrivals().enter(self.from).ok_or(Busy)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
         // As with WHIP: what is taken now is refused before the page offers (C§16.10).
@@ -198,7 +198,7 @@ impl Socket {
 
     async fn play(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPlaying)?;
-        let arrival = self.webrtc.arrivals().enter(self.from)?;
+        let arrival = self.webrtc.arrivals().enter(self.from).ok_or(Busy)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Play, stream, credentials)).await?;
         let reserved = self.webrtc.shard().reserve();

@@ -1,34 +1,37 @@
-//! Room for peers that have not connected yet.
+//! Room for peers that are on their way in.
 //!
-//! Each holds a session, a permit and a half of a connection for up to
-//! `CONNECT_LIMIT`, and whoever may ask for one may ask for many. So they are
-//! counted, in all and by address; who has connected counts no longer.
+//! Each holds something of ours before it is known to be worth that, and whoever
+//! may come may come often. So they are counted, in all and by address; who has
+//! come in counts no longer.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::command::Busy;
-
-/// Peers on their way in, in all. At 20 s each, somebody who never connects
-/// leaves room for a dozen a second.
-const MAX: usize = 256;
-/// Of one address. Many share one (CGNAT, a conference room), but few of them
-/// come in the same second.
-const MAX_OF_ONE: usize = 32;
+/// How many may be on their way in at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// In all.
+    pub(crate) all: usize,
+    /// Of one address; of IPv6, of one /64. Loopback is exempt.
+    pub(crate) of_one: usize,
+}
 
 /// Counts peers that are on their way in. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Arrivals(Arc<Mutex<Counts>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Arrivals {
+    limits: Limits,
+    counts: Arc<Mutex<Counts>>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    /// No zeros, and so never more than [`MAX`] entries.
+    /// No zeros, and so never more entries than [`Limits::all`].
     of: HashMap<IpAddr, usize>,
 }
 
-/// A peer that is on its way in; dropped when it has connected, or is gone.
+/// A peer that is on its way in; dropped when it has come in, or is gone.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     from: IpAddr,
@@ -36,24 +39,30 @@ pub(crate) struct Arrival {
 }
 
 impl Arrivals {
-    /// Lets one more in, from this address (in canonical form), if there is room.
-    pub(crate) fn enter(&self, from: IpAddr) -> Result<Arrival, Busy> {
+    /// Nobody yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, counts: Arc::default() }
+    }
+
+    /// Lets one more begin, from this address (in canonical form), if there is
+    /// room.
+    pub(crate) fn enter(&self, from: IpAddr) -> Option<Arrival> {
         let from = network(from);
         let mut counts = self.lock();
         let of_one = counts.of.get(&from).copied().unwrap_or_default();
         // Behind a proxy that we were not told to trust everybody is loopback.
-        let crowded = of_one >= MAX_OF_ONE && !from.is_loopback();
-        if crowded || counts.all >= MAX {
-            return Err(Busy);
+        let crowded = of_one >= self.limits.of_one && !from.is_loopback();
+        if crowded || counts.all >= self.limits.all {
+            return None;
         }
         counts.all += 1;
         counts.of.insert(from, of_one + 1);
-        Ok(Arrival { from, arrivals: self.clone() })
+        Some(Arrival { from, arrivals: self.clone() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         // Nothing panics while it holds the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,33 +90,35 @@ fn network(from: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits { all: 256, of_one: 32 };
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     fn crowd(arrivals: &Arrivals, from: impl Fn(usize) -> IpAddr) -> Vec<Arrival> {
-        (0..2 * MAX).map_while(|n| arrivals.enter(from(n)).ok()).collect()
+        (0..2 * LIMITS.all).map_while(|n| arrivals.enter(from(n))).collect()
     }
 
     #[test]
     fn one_address_does_not_take_the_room_of_others_and_a_network_is_one() {
-        let arrivals = Arrivals::default();
+        let arrivals = Arrivals::new(LIMITS);
         let of_four = crowd(&arrivals, |_| ip("203.0.113.1"));
-        assert_eq!(of_four.len(), MAX_OF_ONE);
+        assert_eq!(of_four.len(), LIMITS.of_one);
         let of_six = crowd(&arrivals, |n| ip(&format!("2001:db8::{n:x}:1")));
-        assert_eq!(of_six.len(), MAX_OF_ONE);
-        assert!(arrivals.enter(ip("203.0.113.2")).is_ok());
-        assert!(arrivals.enter(ip("2001:db8:0:1::1")).is_ok());
+        assert_eq!(of_six.len(), LIMITS.of_one);
+        assert!(arrivals.enter(ip("203.0.113.2")).is_some());
+        assert!(arrivals.enter(ip("2001:db8:0:1::1")).is_some());
     }
 
     #[test]
     fn there_is_room_for_so_many_in_all_and_again_when_they_have_left() {
-        let arrivals = Arrivals::default();
+        let arrivals = Arrivals::new(LIMITS);
         let all = crowd(&arrivals, |n| ip(&format!("198.51.{}.{}", n / 256, n % 256)));
-        assert_eq!(all.len(), MAX);
-        assert!(arrivals.enter(ip("203.0.113.1")).is_err());
+        assert_eq!(all.len(), LIMITS.all);
+        assert!(arrivals.enter(ip("203.0.113.1")).is_none());
         drop(all);
         assert!(arrivals.lock().of.is_empty());
-        assert_eq!(crowd(&arrivals, |_| ip("127.0.0.1")).len(), MAX, "loopback may be a proxy");
+        assert_eq!(crowd(&arrivals, |_| ip("127.0.0.1")).len(), LIMITS.all, "loopback may be a proxy");
     }
 }
