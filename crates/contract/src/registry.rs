@@ -86,6 +86,10 @@ pub struct LiveView {
     pub tracks: Arc<Tracks>,
     /// Media bytes received.
     pub received_bytes: u64,
+    /// Of those, the coded pictures, in bytes.
+    pub video_bytes: u64,
+    /// Of those, the coded sound, in bytes.
+    pub audio_bytes: u64,
     /// Whether its WebRTC players get key frames only now. See [`KeyframesOnly`].
     pub keyframes_only: bool,
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use media::TrackKind;
 
 use crate::{SessionId, Standing, WallMs};
 
@@ -101,12 +102,19 @@ pub struct Traffic {
     sent_bytes: AtomicU64,
     gaps: AtomicU64,
     heard_ms: AtomicU64,
+    /// By [`TrackKind`].
+    tracks: [AtomicU64; 2],
 }
 
 impl Traffic {
     /// Counts media bytes from the peer.
     pub fn received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of one of a publisher's tracks, without what carried them.
+    pub fn received_track(&self, track: TrackKind, bytes: usize) {
+        self.tracks[track as usize].fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Counts media bytes to the peer.
@@ -127,6 +135,11 @@ impl Traffic {
     /// Media bytes from the peer.
     pub fn received_bytes(&self) -> u64 {
         self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one of a publisher's tracks.
+    pub fn track_bytes(&self, track: TrackKind) -> u64 {
+        self.tracks[track as usize].load(Ordering::Relaxed)
     }
 
     /// Media bytes to the peer.

@@ -11,7 +11,7 @@ use contract::registry::{
 };
 use contract::session::SessionRef;
 use contract::{AppName, AppSettings, Protocol, SessionId, StreamKey, SubscriberId, WallMs};
-use media::{BusWriter, PacketWriter};
+use media::{BusWriter, PacketWriter, TrackKind};
 use tokio::sync::watch;
 
 /// Who publishes a stream.
@@ -83,6 +83,8 @@ impl Row {
             since: p.since,
             tracks: p.live.frames.tracks(),
             received_bytes: p.session.traffic.received_bytes(),
+            video_bytes: p.session.traffic.track_bytes(TrackKind::Video),
+            audio_bytes: p.session.traffic.track_bytes(TrackKind::Audio),
             keyframes_only: p.live.keyframes_only.is_claimed(),
         });
         let since = live.as_ref().map_or_else(WallMs::default, |l| l.since);

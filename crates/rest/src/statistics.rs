@@ -43,7 +43,8 @@ async fn of_stream(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
 async fn stream_info(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
     let stream = stream_of(&shared, &path).await?;
     let live = stream.and_then(|s| s.live);
-    Ok(dialect::ok(&live.iter().map(StreamInfo::new).collect::<Vec<_>>()))
+    let now = shared.clock.now().wall;
+    Ok(dialect::ok(&live.iter().map(|live| StreamInfo::new(live, now)).collect::<Vec<_>>()))
 }
 
 async fn page(

@@ -4,5 +4,6 @@ mod crash;
 mod drivers;
 mod hostile;
 mod silence;
+mod statistics;
 mod table;
 mod tour;

@@ -156,6 +156,7 @@ impl Publishing<'_> {
             Event::Frame(frame) => {
                 let traffic = &self.publisher.link.traffic;
                 traffic.received(frame.data.len());
+                traffic.received_track(frame.track, frame.data.len());
                 traffic.heard(self.line.context.clock.now().wall);
                 self.publisher.frames.push(frame);
             }

@@ -310,6 +310,7 @@ impl Peer {
         if *pinned[track as usize].get_or_insert(packet.header.ssrc) != packet.header.ssrc {
             return;
         }
+        self.shares.traffic.received_track(track, packet.payload.len());
         let rtp = Rtp {
             track,
             seq: *packet.seq_no,

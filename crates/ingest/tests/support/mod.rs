@@ -101,6 +101,8 @@ impl Handler<GetStream> for Plane {
             since: WallMs(0),
             tracks: live.frames.tracks(),
             received_bytes: 0,
+            video_bytes: 0,
+            audio_bytes: 0,
             keyframes_only: live.keyframes_only.is_claimed(),
         });
         let record = StreamRecord::new(msg.stream, WallMs(0));

@@ -229,3 +229,15 @@ async fn it_is_seen_while_some_packetiser_has_key_frames_only_and_not_of_other_s
     drop(second);
     assert!(!short("cam"));
 }
+
+#[actix_rt::test]
+async fn what_a_publisher_has_sent_is_shown_by_track() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let ask = publish("cam", None);
+    state.publish(&ask, &settings, NOW).unwrap();
+    for (track, bytes) in [(TrackKind::Video, 700), (TrackKind::Audio, 20), (TrackKind::Video, 300)] {
+        ask.session.traffic.received_track(track, bytes);
+    }
+    let live = state.get(&key("cam")).unwrap().live.unwrap();
+    assert_eq!((live.video_bytes, live.audio_bytes), (1000, 20));
+}

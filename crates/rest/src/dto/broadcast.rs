@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::body::Fields;
 use crate::dialect::{CannotCreate, Refused};
+use crate::dto::statistics::bit_rate;
 
 /// What callers keep with a stream and Sluice does not read; in bytes of JSON. A
 /// page of fifty is then 3 MiB at most.
@@ -243,15 +244,13 @@ fn rtmp_url(record: &StreamRecord, site: &Site<'_>) -> String {
 
 fn from_live(live: &LiveView, now: WallMs) -> Value {
     let video = live.tracks.video.as_ref();
-    let lasted = u64::try_from(now.since(live.since).as_millis()).unwrap_or(u64::MAX);
-    let bits = live.received_bytes.saturating_mul(8000);
     json!({
         "publishType": publish_type(live.protocol),
         "startTime": live.since,
         "absoluteStartTimeMs": live.since,
         "updateTime": now,
         "receivedBytes": live.received_bytes,
-        "bitrate": bits.checked_div(lasted).unwrap_or(0),
+        "bitrate": bit_rate(live, live.received_bytes, now),
         "width": video.map_or(0, |v| v.width),
         "height": video.map_or(0, |v| v.height),
         "remoteIp": live.peer,

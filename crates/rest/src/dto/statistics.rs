@@ -1,5 +1,6 @@
 //! Counts (C§2.4).
 
+use contract::WallMs;
 use contract::registry::{LiveView, PlayerCounts, StreamView};
 use serde::Serialize;
 
@@ -85,15 +86,21 @@ pub(crate) struct StreamInfo {
 }
 
 impl StreamInfo {
-    /// Sound alone is `NOVIDEO`. Bit rates are not measured per track.
-    pub(crate) fn new(live: &LiveView) -> Self {
+    /// Sound alone is `NOVIDEO`. Bit rates are averages from the publish until `now`.
+    pub(crate) fn new(live: &LiveView, now: WallMs) -> Self {
         let video = live.tracks.video.as_ref();
         Self {
             video_height: video.map_or(0, |v| v.height),
             video_width: video.map_or(0, |v| v.width),
-            video_bitrate: 0,
-            audio_bitrate: 0,
+            video_bitrate: bit_rate(live, live.video_bytes, now),
+            audio_bitrate: bit_rate(live, live.audio_bytes, now),
             video_codec: video.map_or_else(|| "NOVIDEO".to_owned(), |v| format!("{:?}", v.codec)),
         }
     }
+}
+
+/// What `bytes` are in bit/s, on average from the publish until `now`.
+pub(crate) fn bit_rate(live: &LiveView, bytes: u64, now: WallMs) -> u64 {
+    let lasted = u64::try_from(now.since(live.since).as_millis()).unwrap_or(u64::MAX);
+    bytes.saturating_mul(8000).checked_div(lasted).unwrap_or(0)
 }

@@ -55,6 +55,8 @@ fn live(id: &str) -> StreamView {
         since: NOW,
         tracks: Arc::new(Tracks { video: Some(video), audio: None }),
         received_bytes: 1_250_000,
+        video_bytes: 1_000_000,
+        audio_bytes: 125_000,
         keyframes_only: false,
     };
     StreamView {
@@ -222,7 +224,8 @@ async fn statistics_count_players_and_are_minus_one_for_nothing() {
     world.script().get_stream = Some(live("cam"));
     assert_eq!(world.get(&at("/cam/broadcast-statistics")).await.json(), of_stream(1, 2, 3, 0));
     let info = json!([{
-        "videoHeight": 720, "videoWidth": 1280, "videoBitrate": 0, "audioBitrate": 0, "videoCodec": "H264",
+        "videoHeight": 720, "videoWidth": 1280, "videoBitrate": 800_000, "audioBitrate": 100_000,
+        "videoCodec": "H264",
     }]);
     assert_eq!(world.get(&at("/cam/stream-info")).await.json(), info);
     world.script().list_streams = StreamPage { streams: vec![live("a"), live("b")], matching: 2, live: 2 };
