@@ -3,6 +3,7 @@
 mod crash;
 mod drivers;
 mod hostile;
+mod secrets;
 mod silence;
 mod statistics;
 mod table;
