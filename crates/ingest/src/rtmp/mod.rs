@@ -70,15 +70,14 @@ impl Rtmp {
         let max = self.config.max_connections;
         let places = Arc::new(Semaphore::new(max));
         let arrivals = Arrivals::new(Limits { all: max, of_one: STRANGERS });
+        let door = Door { places: &places, arrivals: &arrivals, stop: &stop };
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => {
-                    self.start(socket, peer, &Door { places: &places, arrivals: &arrivals, stop: &stop })
-                }
+                Ok((socket, peer)) => self.start(socket, peer, &door),
                 Err(error) => {
                     // Out of descriptors, most likely: let some close.
                     tracing::warn!(%error, "RTMP accept failed");
