@@ -114,8 +114,8 @@ impl DataPlane for ChannelPlane {
     }
 }
 
-/// The task's half. Keep it until the socket is closed: dropping it answers
-/// orders that are under way.
+/// The task's half. Keep it while anything of the session may leave: dropping it
+/// answers orders that are under way, and no kill reaches the connection any more.
 #[derive(Debug)]
 pub struct Orders {
     // Dropped first: an order that is dropped after it kills nobody.
