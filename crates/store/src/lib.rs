@@ -29,4 +29,4 @@ pub use batch::{Batch, MAX_KEY, MAX_VALUE, Pair, Sealing, Table};
 pub use boot::OpenError;
 pub use key::KeyError;
 pub use schema::{MigrateError, Record, Schema};
-pub use store::{ScanError, Store, StoreError};
+pub use store::{Hold, ScanError, Store, StoreError};

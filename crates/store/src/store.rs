@@ -1,5 +1,6 @@
 //! The handle that owners hold.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use crate::key::SealKey;
 use crate::schema::Schema;
 use crate::seal::Sealer;
 use crate::writer::{Answer, Writer};
+use tokio::sync::oneshot;
 
 /// Why a batch was not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +76,8 @@ enum Way {
     /// At once, in the call: memory needs no thread, and without one a test
     /// under paused time never sees the clock jump while it waits for an answer.
     Direct(Mutex<Core>),
+    /// When a test says so.
+    Held(Hold),
 }
 
 impl Store {
@@ -108,6 +112,17 @@ impl Store {
         let core = Core::new(backend.clone(), sealer.clone(), healthy.clone());
         let way = Way::Direct(Mutex::new(core));
         (Self { inner: Arc::new(Inner { way, backend, sealer, healthy, _lock: None }) }, fault)
+    }
+
+    /// A store in memory whose batches a test lets through one by one.
+    pub fn memory_held() -> (Self, Hold) {
+        let backend = Arc::new(Memory::default());
+        let sealer = Arc::new(Sealer::new(&SealKey { bytes: [0; 32] }, Schema::FIRST.version));
+        let healthy = Arc::new(AtomicBool::new(true));
+        let core = Core::new(backend.clone(), sealer.clone(), healthy.clone());
+        let hold = Hold(Arc::new(Mutex::new(Waiting { core, batches: VecDeque::new() })));
+        let way = Way::Held(hold.clone());
+        (Self { inner: Arc::new(Inner { way, backend, sealer, healthy, _lock: None }) }, hold)
     }
 
     pub(crate) fn threaded(
@@ -168,7 +183,42 @@ impl Store {
                 writer.enqueue(batch).map_or_else(|e| Queued::Answered(Err(e)), Queued::Waiting)
             }
             Way::Direct(core) => Queued::Answered(write_one(core, batch)),
+            Way::Held(hold) => Queued::Waiting(hold.enqueue(batch)),
         }
+    }
+}
+
+/// Lets the batches of a store made by [`Store::memory_held`] through, in the order
+/// of the commits.
+#[derive(Clone)]
+pub struct Hold(Arc<Mutex<Waiting>>);
+
+struct Waiting {
+    core: Core,
+    batches: VecDeque<(Batch, oneshot::Sender<Result<(), StoreError>>)>,
+}
+
+impl Hold {
+    /// Writes and answers the batch that waits longest; false if none waits.
+    pub fn sync_one(&self) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((batch, answer)) = waiting.batches.pop_front() else { return false };
+        let written = waiting.core.write(vec![batch]).pop().unwrap_or(Err(StoreError::Failed));
+        // Whoever no longer waits still had his batch written.
+        let _ = answer.send(written);
+        true
+    }
+
+    fn enqueue(&self, batch: Batch) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).batches.push_back((batch, answer));
+        answered
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hold")
     }
 }
 
