@@ -102,10 +102,23 @@ impl Page {
         self.until(&format!("window.pictures.length >= {wanted}"))
     }
 
+    /// Waits until it shows a picture that it has not loaded yet: a player of segments goes on
+    /// for seconds from what it has.
+    pub fn outlives_its_buffer(&self) -> Result<()> {
+        let loaded = self.eval("window.loaded()")?.as_f64().context("no end of the buffer")?;
+        self.until(&format!("document.getElementById('video').currentTime > {loaded} + 0.5"))
+    }
+
     /// Waits for `pictures` and sound.
     pub fn plays(&self, pictures: usize) -> Result<Seen> {
         self.until(&format!("window.pictures.length >= {pictures} && window.peak > 0.1"))?;
         self.seen()
+    }
+
+    /// Waits until the SDK has been told an error so many times.
+    pub fn is_told(&self, error: &str, times: usize) -> Result<()> {
+        let told = format!("window.events.filter(l => l[0] === 'error' && l[1] === {})", json!(error));
+        self.until(&format!("{told}.length >= {times}"))
     }
 
     /// Waits for a callback of the SDK, by its name.

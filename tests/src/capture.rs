@@ -88,6 +88,11 @@ pub fn is_rtcp(second: u8) -> bool {
     matches!(second, 192..=223)
 }
 
+/// RTP with a whole header, and not RTCP (RFC 7983, section 7, and RFC 3550, section 5.1).
+fn is_rtp(payload: &[u8]) -> bool {
+    payload.len() >= 12 && matches!(payload[0], 128..=191) && !is_rtcp(payload[1])
+}
+
 /// A capture's packets in order.
 #[derive(Debug)]
 pub struct Wire(pub Vec<Packet>);
@@ -109,6 +114,25 @@ impl Wire {
         // First byte 128 to 191: RTP and RTCP. STUN and DTLS are below (RFC 7983, section 7).
         let media = ours.filter(|p| p.at > after && matches!(p.payload.first(), Some(128..=191)));
         media.map(|p| (p.at, p.payload.get(1).copied().unwrap_or(0))).collect()
+    }
+
+    /// The largest step in time between two neighbouring pictures that `server` sent to `port`
+    /// after `after`, in ticks of 90 kHz (RFC 6184, section 5.1); `None`: fewer than two.
+    pub fn longest_step(&self, server: SocketAddr, port: u16, after: Time) -> Option<u32> {
+        let mut sources: BTreeMap<&[u8], (usize, Vec<u32>)> = BTreeMap::new();
+        let ours = self.0.iter().filter(|p| {
+            p.tcp_sequence.is_none() && p.at > after && p.from.port() == server.port() && p.to.port() == port
+        });
+        for payload in ours.map(|p| &p.payload).filter(|p| is_rtp(p)) {
+            let (size, times) = sources.entry(&payload[8..12]).or_default();
+            *size += payload.len();
+            times.push(u32::from_be_bytes([payload[4], payload[5], payload[6], payload[7]]));
+        }
+        // The picture is what is large. Its times are unordered where something was sent again.
+        let (_, mut times) = sources.into_values().max_by_key(|(size, _)| *size)?;
+        let first = *times.first()?;
+        times.sort_by_key(|time| time.wrapping_sub(first).cast_signed());
+        times.windows(2).map(|w| w[1].wrapping_sub(w[0])).max()
     }
 
     /// The bytes that `from` sent to `to` on one TCP connection.

@@ -32,6 +32,8 @@ pub struct Clips {
     pub bframes: PathBuf,
     /// `plain` as MPEG transport stream, Annex B.
     pub annexb: PathBuf,
+    /// `plain` at half its width and height.
+    pub small: PathBuf,
     /// What Chromium's fake camera shows.
     pub camera: PathBuf,
     /// What Chromium's fake microphone hears.
@@ -52,16 +54,34 @@ fn make() -> Result<Clips> {
         plain: folder.join("plain.mp4"),
         bframes: folder.join("bframes.mp4"),
         annexb: folder.join("plain.ts"),
+        small: folder.join("small.mp4"),
         camera: folder.join("camera.y4m"),
         microphone: folder.join("microphone.wav"),
     };
     encode(&clips.plain, &["-bf", "0", "-g", "30"])?;
     encode(&clips.bframes, &["-bf", "2", "-g", "60"])?;
     convert(&clips.plain, &clips.annexb, &["-c", "copy"])?;
+    convert(&clips.plain, &clips.small, &SMALLER)?;
     convert(&clips.plain, &clips.camera, &["-an", "-t", "10", "-pix_fmt", "yuv420p"])?;
     convert(&clips.plain, &clips.microphone, &["-vn", "-t", "10", "-ac", "1", "-ar", "48000"])?;
     Ok(clips)
 }
+
+/// H.264 without B-frames and a keyframe each second, as `plain` is.
+const SMALLER: [&str; 12] = [
+    "-vf",
+    "scale=320:180",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "veryfast",
+    "-bf",
+    "0",
+    "-g",
+    "30",
+    "-c:a",
+    "copy",
+];
 
 fn encode(to: &Path, gop: &[&str]) -> Result<()> {
     let seconds = SECONDS.to_string();

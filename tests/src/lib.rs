@@ -9,6 +9,7 @@ pub mod browser;
 pub mod capture;
 pub mod clip;
 pub mod ffmpeg;
+pub mod hls;
 pub mod http;
 pub mod machine;
 pub mod obs;

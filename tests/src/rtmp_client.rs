@@ -1,5 +1,6 @@
-//! An RTMP player that decodes nothing and stays connected whatever it is told. ffmpeg hangs
-//! up at `NetStream.Play.UnpublishNotify`; other players wait for the publisher's return.
+//! An RTMP client that decodes nothing, stays connected whatever it is told, and remembers the
+//! words. ffmpeg hangs up at `NetStream.Play.UnpublishNotify`; other players wait for the
+//! publisher's return.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-use crate::rtmp_wire;
+use crate::rtmp_wire::{self, Status};
 use crate::wait::eventually;
 
-/// A playing connection. Dropping it closes it.
+/// A connection that plays or wants to publish. Dropping it closes it.
 pub struct RtmpClient {
     stream: TcpStream,
     received: Arc<Mutex<Vec<u8>>>,
@@ -21,15 +22,35 @@ pub struct RtmpClient {
 impl RtmpClient {
     /// Connects to application `live` and plays `name`, which may carry a query.
     pub fn play(host: SocketAddr, name: &str) -> Result<Self> {
+        Self::ask(host, &[text("play"), number(3.0), vec![5], text(name)])
+    }
+
+    /// Connects to application `live` and asks to publish `name`, which may carry a query. It
+    /// has nothing to send, so the stream does not become live.
+    pub fn publish(host: SocketAddr, name: &str) -> Result<Self> {
+        Self::ask(host, &[text("publish"), number(3.0), vec![5], text(name), text("live")])
+    }
+
+    fn ask(host: SocketAddr, request: &[Vec<u8>]) -> Result<Self> {
         let mut stream = TcpStream::connect(host)?;
         // C0, C1 with the zeros of the simple handshake, C2 that nobody compares.
         stream.write_all(&[&[3][..], &[0; 1536], &[0; 1536]].concat())?;
-        stream.write_all(&command(0, &[text("connect"), number(1.0), object(&[("app", "live")])]))?;
+        stream.write_all(&connect())?;
         stream.write_all(&command(0, &[text("createStream"), number(2.0), vec![5]]))?;
-        stream.write_all(&command(1, &[text("play"), number(3.0), vec![5], text(name)]))?;
+        stream.write_all(&command(1, request))?;
         let client = Self { stream, received: Arc::default(), closed: Arc::default() };
         client.read()?;
         Ok(client)
+    }
+
+    /// The first status that the server answers the request with.
+    pub fn answer(&self) -> Result<Status> {
+        eventually("an answer over RTMP", || self.statuses().ok()?.into_iter().next())
+    }
+
+    /// All statuses so far.
+    pub fn statuses(&self) -> Result<Vec<Status>> {
+        rtmp_wire::statuses(&self.received.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Bytes of sound and picture so far.
@@ -71,6 +92,11 @@ impl Drop for RtmpClient {
     fn drop(&mut self) {
         let _gone = self.stream.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// The command that opens application `live`.
+pub fn connect() -> Vec<u8> {
+    command(0, &[text("connect"), number(1.0), object(&[("app", "live")])])
 }
 
 /// A command message (type 20) in chunks of 128 bytes.

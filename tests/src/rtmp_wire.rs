@@ -1,4 +1,5 @@
-//! An independent look at captured RTMP: which bytes of a connection are media.
+//! An independent look at captured RTMP: which bytes of a connection are media, and what its
+//! statuses say.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,6 +12,20 @@ const HANDSHAKE: usize = 1 + 1536 + 1536;
 /// Message types 8 audio, 9 video, 22 aggregate (RTMP 1.0, section 7.1).
 const MEDIA: [u8; 3] = [8, 9, 22];
 
+/// A command in AMF0 (RTMP 1.0, section 7.1.1).
+const COMMAND: u8 = 20;
+
+/// A status of NetStream, as its receiver reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// `status` or `error`.
+    pub level: String,
+    /// For machines.
+    pub code: String,
+    /// For people.
+    pub description: String,
+}
+
 /// A piece of a message's payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
@@ -18,6 +33,10 @@ pub struct Piece {
     pub kind: u8,
     /// Where its bytes are in the stream.
     pub bytes: Range<usize>,
+    /// The chunk stream that carries it; its messages do not interleave.
+    pub chunk_stream: u32,
+    /// Whether the message ends here.
+    pub ends: bool,
 }
 
 impl Piece {
@@ -44,7 +63,8 @@ pub fn pieces(bytes: &[u8]) -> Result<Vec<Piece>> {
         let Some((id, chunks, start)) = header(bytes, at, &streams) else { break };
         let length = chunks.missing.min(chunk_size);
         let end = (start + length).min(bytes.len());
-        all.push(Piece { kind: chunks.kind, bytes: start..end });
+        let ends = chunks.missing == length && start + length == end;
+        all.push(Piece { kind: chunks.kind, bytes: start..end, chunk_stream: id, ends });
         if chunks.kind == 1 && length >= 4 && end - start >= 4 {
             let size = bytes[start..start + 4].try_into().context("four bytes")?;
             chunk_size = u32::from_be_bytes(size) as usize;
@@ -89,6 +109,33 @@ pub fn media_from(bytes: &[u8], offset: usize) -> Result<usize> {
     Ok(media.map(|p| p.bytes.end.saturating_sub(p.bytes.start.max(offset))).sum())
 }
 
+/// What `onStatus` told the peer (RTMP 1.0, section 7.2.2), in order.
+pub fn statuses(bytes: &[u8]) -> Result<Vec<Status>> {
+    let (mut open, mut all): (HashMap<u32, Vec<u8>>, _) = (HashMap::new(), Vec::new());
+    for piece in pieces(bytes)?.into_iter().filter(|p| p.kind == COMMAND) {
+        let message = open.entry(piece.chunk_stream).or_default();
+        message.extend_from_slice(&bytes[piece.bytes.clone()]);
+        if piece.ends {
+            all.extend(status(&std::mem::take(message)));
+        }
+    }
+    Ok(all)
+}
+
+fn status(message: &[u8]) -> Option<Status> {
+    message.windows(8).any(|w| w == b"onStatus").then_some(())?;
+    let field = |name| text_field(message, name);
+    Some(Status { level: field("level")?, code: field("code")?, description: field("description")? })
+}
+
+/// The text of an AMF0 object's property: its name, the marker of a string, its length, itself.
+fn text_field(message: &[u8], name: &str) -> Option<String> {
+    let name = [&(name.len() as u16).to_be_bytes()[..], name.as_bytes(), &[2]].concat();
+    let at = message.windows(name.len()).position(|w| w == name)? + name.len();
+    let length = u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]);
+    Some(String::from_utf8_lossy(message.get(at + 2..at + 2 + usize::from(length))?).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +169,31 @@ mod tests {
             &[9; 256],
         ]);
         assert_eq!(pieces(&bytes).unwrap().iter().map(|p| p.bytes.len()).collect::<Vec<_>>(), [4, 256]);
+    }
+
+    #[test]
+    fn reads_a_status_that_media_interrupts() {
+        let text = |s: &str| [&(s.len() as u16).to_be_bytes()[..], s.as_bytes()].concat();
+        let field = |name, value| [text(name), vec![2], text(value)].concat();
+        let long = "why ".repeat(30);
+        let body = [
+            vec![2],
+            text("onStatus"),
+            vec![0; 9],
+            vec![5, 3],
+            field("level", "error"),
+            field("code", "NetStream.Failed"),
+            field("description", &long),
+            vec![0, 0, 9],
+        ]
+        .concat();
+        let first = [&[5, 0, 0, 0, 0, 0, body.len() as u8, 20, 1, 0, 0, 0][..], &body[..128]].concat();
+        let picture = [0x06, 0, 0, 0, 0, 0, 2, 9, 1, 0, 0, 0, 7, 7];
+        let bytes = stream(&[&first, &picture, &[0xc5], &body[128..]]);
+        let found = statuses(&bytes).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].level.as_str(), found[0].code.as_str()), ("error", "NetStream.Failed"));
+        assert_eq!(found[0].description, long);
+        assert!(statuses(&bytes[..bytes.len() - 1]).unwrap().is_empty());
     }
 }

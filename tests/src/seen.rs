@@ -30,6 +30,19 @@ impl Seen {
         numbers.windows(2).filter(|w| w[1] != w[0].wrapping_add(1)).count()
     }
 
+    /// How often pictures are missing between two that were shown. That the clip begins again
+    /// is no loss.
+    pub fn holes(&self) -> usize {
+        let numbers: Vec<u16> = self.numbers().collect();
+        numbers.windows(2).filter(|w| w[1] != w[0].wrapping_add(1) && !(w[1] == 0 && w[0] > 0)).count()
+    }
+
+    /// The same without the first `count` pictures.
+    #[must_use]
+    pub fn since(&self, count: usize) -> Self {
+        Self { pictures: self.pictures.get(count..).unwrap_or_default().to_vec(), peak: self.peak }
+    }
+
     /// Whether the test sound was heard.
     pub fn heard(&self) -> bool {
         self.peak > AUDIBLE

@@ -51,12 +51,24 @@ impl Server {
         Self::start_on(Home::new()?)
     }
 
+    /// Starts one that believes this machine's word for whom it asks (`X-Forwarded-For`). All
+    /// loopback addresses are one peer, so without this nobody else can be played here.
+    pub fn start_behind_a_proxy() -> Result<Self> {
+        Self::start_as(Home::new()?, |command| {
+            command.env("SLUICE__HTTP__TRUSTED_PROXIES", "['127.0.0.0/8']");
+        })
+    }
+
     /// Starts one on a folder that may hold data.
     pub fn start_on(home: Home) -> Result<Self> {
+        Self::start_as(home, |_| ())
+    }
+
+    fn start_as(home: Home, adjust: impl Fn(&mut Command)) -> Result<Self> {
         // A port that was free a moment ago may be taken by the time of its use.
         let mut last = None;
         for _ in 0..3 {
-            match Self::try_start(&home, |_| ()) {
+            match Self::try_start(&home, &adjust) {
                 Ok(server) => return Ok(server),
                 Err(error) => last = Some(error),
             }

@@ -1,9 +1,9 @@
 //! Bad input on every port: a clear refusal, bounded memory, no panic, and a player next to
 //! it that loses nothing.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
-use std::time::Duration;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sluice_tests::clip::clips;
@@ -11,6 +11,8 @@ use sluice_tests::ffmpeg::{self, Player, Sound};
 use sluice_tests::http::{self, Http};
 use sluice_tests::machine;
 use sluice_tests::proc::Process;
+use sluice_tests::rest::{self, Rest};
+use sluice_tests::rtmp_client;
 use sluice_tests::server::Server;
 use sluice_tests::wait::eventually_within;
 use sluice_tests::websocket::WebSocket;
@@ -29,7 +31,10 @@ struct Scene {
 
 impl Scene {
     fn set() -> Result<Self> {
-        let server = Server::start()?;
+        Self::set_on(Server::start()?)
+    }
+
+    fn set_on(server: Server) -> Result<Self> {
         let publisher = ffmpeg::publish(&clips()?.plain, &server.rtmp_url(STREAM))?;
         server.rest().wait_live(STREAM)?;
         let player = Player::start(&server.rtmp_url(STREAM), Sound::Leave)?;
@@ -42,9 +47,7 @@ impl Scene {
     fn check(&self) {
         self.player.sight().more(30).unwrap();
         let seen = self.player.seen();
-        let numbers: Vec<u16> = seen.numbers().collect();
-        let lost = numbers.windows(2).filter(|w| w[1] != w[0] + 1 && w[1] != 0).count();
-        assert_eq!(lost, 0, "the bystander lost pictures");
+        assert_eq!(seen.holes(), 0, "the bystander lost pictures");
         let growth = self.server.memory().unwrap().saturating_sub(self.memory);
         assert!(growth < GROWTH, "the server grew by {} MiB", growth >> 20);
         self.server.check_log(&[]).unwrap();
@@ -68,15 +71,47 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Sends what the server takes of `bytes` and waits until it closes, or asks for no more.
-fn throw(server: &Server, bytes: &[u8]) {
-    let mut stream = TcpStream::connect(server.rtmp).unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
-    // A refusal in the middle of our sending is what we hope for.
-    let _refused = stream.write_all(bytes);
-    let _answer = stream.read(&mut [0; 4096]);
+/// Connections that the server has to close: all that it was sent on them is no RTMP.
+#[derive(Default)]
+struct Refused(Vec<(String, TcpStream)>);
+
+impl Refused {
+    /// Sends what the server takes of `bytes`.
+    fn throw(&mut self, server: &Server, what: impl Into<String>, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(server.rtmp).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+        // A refusal in the middle of our sending is what we hope for.
+        let _refused = stream.write_all(bytes);
+        stream.set_nonblocking(true).unwrap();
+        self.0.push((what.into(), stream));
+    }
+
+    /// Waits until all are closed, and none was let in before.
+    fn check(mut self) {
+        eventually_within(Duration::from_secs(30), "all of them to be closed", || {
+            self.0.retain_mut(|(what, stream)| !is_closed(what, stream));
+            self.0.is_empty().then_some(())
+        })
+        .unwrap_or_else(|e| panic!("{e:#}: {:?}", self.0.iter().map(|(what, _)| what).collect::<Vec<_>>()));
+    }
 }
+
+fn is_closed(what: &str, stream: &mut TcpStream) -> bool {
+    let mut bytes = [0; 4096];
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return true,
+            Ok(count) => {
+                let welcome = bytes[..count].windows(WELCOME.len()).any(|w| w == WELCOME);
+                assert!(!welcome, "{what} was let in");
+            }
+            Err(e) => return e.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// What a connection that is let in is told.
+const WELCOME: &[u8] = b"NetConnection.Connect.Success";
 
 /// A client's simple handshake.
 fn handshake() -> Vec<u8> {
@@ -97,28 +132,43 @@ fn rtmp_survives_what_no_client_would_send() {
     let _machine = machine::whole();
     let scene = Scene::set().unwrap();
     let after_handshake = |tail: &[u8]| [&handshake(), tail].concat();
+    let mut refused = Refused::default();
     for seed in 0..200 {
-        throw(&scene.server, &noise(seed, 4000));
-        throw(&scene.server, &after_handshake(&noise(seed, 4000)));
+        refused.throw(&scene.server, format!("noise {seed}"), &noise(seed, 4000));
+        let late = after_handshake(&noise(seed, 4000));
+        refused.throw(&scene.server, format!("noise {seed} after a handshake"), &late);
     }
     // 16 MB claims on many chunk streams, none of them ever complete.
     let claims: Vec<u8> = (3..64)
         .flat_map(|id| [&[id, 0, 0, 0, 0xff, 0xff, 0xff, 20, 0, 0, 0, 0][..], &[0; 128]].concat())
         .collect();
-    throw(&scene.server, &after_handshake(&claims));
-    // A strict array of 2^32-1 elements, an object of that many, and arrays 60 deep.
-    throw(&scene.server, &after_handshake(&chunk(20, 5, &[0x0a, 0xff, 0xff, 0xff, 0xff])));
-    throw(&scene.server, &after_handshake(&chunk(20, 5, &[0x08, 0xff, 0xff, 0xff, 0xff])));
-    throw(&scene.server, &after_handshake(&chunk(20, 120, &[0x0a, 0, 0, 0, 1].repeat(24))));
-    // A chunk size of zero and the largest there is; an abort of a stream that never was.
-    throw(&scene.server, &after_handshake(&[chunk(1, 4, &[0; 4]), chunk(20, 100, &noise(3, 100))].concat()));
-    throw(
-        &scene.server,
-        &after_handshake(
-            &[chunk(1, 4, &[0x7f, 0xff, 0xff, 0xff]), chunk(20, 0xff_ffff, &noise(3, 9000))].concat(),
-        ),
-    );
-    throw(&scene.server, &after_handshake(&chunk(2, 4, &[0, 0, 9, 9])));
+    let small_chunks = [chunk(1, 4, &[0; 4]), chunk(20, 100, &noise(3, 100))].concat();
+    let large_chunks =
+        [chunk(1, 4, &[0x7f, 0xff, 0xff, 0xff]), chunk(20, 0xff_ffff, &noise(3, 9000))].concat();
+    for (what, bytes) in [
+        ("claims of 16 MB", claims),
+        ("a strict array of 2^32-1 elements", chunk(20, 5, &[0x0a, 0xff, 0xff, 0xff, 0xff])),
+        ("an object of as many", chunk(20, 5, &[0x08, 0xff, 0xff, 0xff, 0xff])),
+        ("arrays 24 deep", chunk(20, 120, &[0x0a, 0, 0, 0, 1].repeat(24))),
+        ("a chunk size of zero", small_chunks),
+        ("the largest chunk size there is, and a message to fill it", large_chunks),
+    ] {
+        refused.throw(&scene.server, what, &after_handshake(&bytes));
+    }
+    refused.check();
+    // Ending a message that never began means nothing, and hurts nobody.
+    let mut stream = TcpStream::connect(scene.server.rtmp).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .write_all(&after_handshake(&[chunk(2, 4, &[0, 0, 9, 9]), rtmp_client::connect()].concat()))
+        .unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(WELCOME.len()).any(|w| w == WELCOME) {
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "an abort closed the connection");
+        answer.extend_from_slice(&bytes[..count]);
+    }
     scene.end();
 }
 
@@ -131,7 +181,7 @@ fn a_handshake_that_stalls_is_ended() {
         stream.set_nonblocking(true).unwrap();
     }
     eventually_within(Duration::from_secs(30), "all stalled connections to be closed", || {
-        let closed = |s: &mut TcpStream| !matches!(s.read(&mut [0; 4096]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+        let closed = |s: &mut TcpStream| !matches!(s.read(&mut [0; 4096]), Err(e) if e.kind() == ErrorKind::WouldBlock);
         stalled.retain_mut(|s| !closed(s));
         stalled.is_empty().then_some(())
     })
@@ -159,15 +209,15 @@ fn the_websocket_survives_what_no_sdk_would_send() {
         r#"{"command":"play","streamId":{}}"#,
         r#"{"command":"publish","streamId":"a/../b"}"#,
         r#"{"command":"play","streamId":"a|b\r\nSet-Cookie: x"}"#,
-        r#"{"command":"takeCandidate","streamId":"s","label":-1,"id":7,"candidate":"candidate:not one"}"#,
+        r#"{"command":"takeCandidate","streamId":"s","label":-1,"id":7,"candidate":"not one"}"#,
         r#"{"command":"play","streamId":"s","trackList":"123456","room":"r"}"#,
         &deep,
         &long,
     ];
     for message in messages {
         let mut socket = WebSocket::connect(scene.server.http, "/live/websocket").unwrap();
-        // A close is as good a refusal as an error.
         let _sent = socket.send(message);
+        assert_refused(&mut socket, message);
     }
     for sdp in [
         "",
@@ -179,13 +229,31 @@ fn the_websocket_survives_what_no_sdk_would_send() {
         let mut socket = WebSocket::connect(scene.server.http, "/live/websocket").unwrap();
         socket.send(r#"{"command":"publish","streamId":"s","video":true,"audio":true}"#).unwrap();
         let _sent = socket.send(&offer(sdp));
+        assert_refused(&mut socket, sdp);
     }
     let mut socket = WebSocket::connect(scene.server.http, "/live/websocket").unwrap();
+    // A candidate of nobody means nothing; what comes behind it is answered.
+    socket.send(r#"{"command":"takeCandidate","streamId":"s","candidate":"candidate:not one"}"#).unwrap();
+    socket.send("{").unwrap();
+    assert_refused(&mut socket, "{");
     // A frame that claims 2^62 bytes.
-    let _sent = socket
-        .frame(0x81, &[])
-        .and_then(|()| socket.raw(&[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    socket.raw(&[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
     scene.end();
+}
+
+/// An error, or the end of the connection, which is as good a refusal.
+fn assert_refused(socket: &mut WebSocket, what: &str) {
+    let shown: String = what.chars().take(100).collect();
+    loop {
+        let Some(text) = socket.receive().unwrap_or_else(|e| panic!("{e:#} to {shown}")) else { return };
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        match answer["command"].as_str() {
+            Some("error") => return assert!(answer["definition"].is_string(), "{answer} to {shown}"),
+            // To the publish request in front of an offer.
+            Some("start") => {}
+            _ => panic!("{answer} to {shown}"),
+        }
+    }
 }
 
 #[test]
@@ -203,13 +271,17 @@ fn http_survives_bodies_names_and_sdp_that_are_not_meant_well() {
     }
     let json = [("Content-Type", "application/json")];
     for id in ["a%2Fb", "a%7Cb", "a%0D%0Ab", "..%2f..%2fetc", &"n".repeat(10_000)] {
-        for tail in ["subscribers", "subscribers/x/block/5/play"] {
-            let path = format!("/live/rest/v2/broadcasts/{id}/{tail}");
-            let status = http::ask(host, "POST", &path, &json, b"{\"subscriberId\":\"abcd\"}")
-                .map_or(431, |a| a.status);
-            assert!(status < 500, "{status} for an id of {} characters", id.len());
+        let body = b"{\"subscriberId\":\"abcd\"}";
+        assert_no_success(host, "POST", &rest::broadcasts(&format!("{id}/subscribers")), body);
+        for path in [format!("{id}/subscribers/abcd"), format!("s/subscribers/{id}")] {
+            assert_no_success(host, "PUT", &rest::broadcasts(&format!("{path}/block/5/play")), b"");
+            assert_no_success(host, "DELETE", &rest::broadcasts(&path), b"");
         }
     }
+    for block in ["-1/play", "99999999999999999999999/play", "5/record", "5/", "x/play", "5/play/more"] {
+        assert_no_success(host, "PUT", &rest::broadcasts(&format!("s/subscribers/abcd/block/{block}")), b"");
+    }
+    assert!(scene.server.rest().subscribers("s").unwrap().is_empty(), "a refused block left a record");
     for body in ["{", "[[[[[[", "{\"subscriberId\":[]}", "{\"concurrentConnectionsLimit\":1e400}"] {
         let status =
             http::ask(host, "POST", "/live/rest/v2/broadcasts/s/subscribers", &json, body.as_bytes())
@@ -219,6 +291,23 @@ fn http_survives_bodies_names_and_sdp_that_are_not_meant_well() {
     }
     claim_a_gigabyte(&scene.server);
     scene.end();
+}
+
+/// A refusal that says so: `success: false` with words, or a 4xx of bad requests. A reset in the
+/// middle of a request line that is too long will do as well.
+fn assert_no_success(host: SocketAddr, method: &str, path: &str, body: &[u8]) {
+    let Ok(answer) = http::ask(host, method, path, &[("Content-Type", "application/json")], body) else {
+        return assert!(path.len() > 8192, "{method} {path} is not answered");
+    };
+    let shown = format!("{method} {}: {} {}", &path[..path.len().min(120)], answer.status, answer.text());
+    match answer.status {
+        200 => {
+            let json = answer.json().unwrap();
+            assert_eq!(json["success"], false, "{shown}");
+            assert!(json["message"].as_str().is_some_and(|m| !m.is_empty()), "{shown}");
+        }
+        status => assert!(matches!(status, 400 | 404 | 414 | 431), "{shown}"),
+    }
 }
 
 /// Says that 1 GB follows: the refusal comes long before it could all have been sent.
@@ -257,26 +346,89 @@ fn the_media_port_survives_datagrams_from_strangers() {
     scene.end();
 }
 
-#[test]
-fn thousands_of_wrong_codes_let_nobody_in_and_lock_nobody_out() {
-    let _machine = machine::whole();
-    let scene = Scene::set().unwrap();
-    let rest = scene.server.rest();
-    rest.require_codes().unwrap();
-    rest.add(STREAM, "alice", "play").unwrap();
-    let good = rest.query(STREAM, "alice", "play").unwrap();
-    let path = |query: &str| format!("/live/streams/{STREAM}.m3u8?{query}");
-    assert_eq!(http::get(scene.server.http, &path(&good)).unwrap().status, 200);
-    let right = good.rsplit('=').next().unwrap();
-    let mut http = Http::connect(scene.server.http).unwrap();
-    for code in (0..3000).map(|n| format!("{:06}", n * 331 % 1_000_000)).filter(|c| c != right) {
-        let answer = http
-            .ask("GET", &path(&format!("subscriberId=mallory{}&subscriberCode={code}", code.len())), &[], b"")
-            .unwrap();
-        assert_eq!(answer.status, 403);
+/// Wrong codes that cost nothing, per subscriber (C§16.9).
+const FREE: usize = 20;
+/// Wrong codes of one address, over all subscribers.
+const PER_ADDRESS: usize = 100;
+/// What a stranger waits at least when the free tries are used up.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The status of a playlist that somebody at 203.0.113.n asks for with a subscriber's code.
+fn try_code(server: &Server, from: u8, subscriber: &str, code: &str) -> u16 {
+    let path = format!("/live/streams/{STREAM}.m3u8?subscriberId={subscriber}&subscriberCode={code}");
+    let from = [("X-Forwarded-For", &*format!("203.0.113.{from}"))];
+    http::ask(server.http, "GET", &path, &from, b"").unwrap().status
+}
+
+/// So many different codes that are not `right`.
+fn wrong_codes(right: &str, count: usize) -> impl Iterator<Item = String> {
+    let all = (0..).map(|n| format!("{:06}", n * 331 % 1_000_000));
+    all.filter(move |code| code != right).take(count)
+}
+
+/// Uses up the free tries for a subscriber from two addresses, then shows the right code from
+/// one of them and from a third. `None`: this machine was so slow that a stranger's first wait
+/// may have been over.
+fn guess(server: &Server, rest: &Rest, subscriber: &str) -> Option<[u16; 2]> {
+    let right = rest.code(STREAM, subscriber, "play").unwrap();
+    let mut last = Instant::now();
+    for (n, code) in wrong_codes(&right, FREE).enumerate() {
+        last = Instant::now();
+        assert_eq!(try_code(server, 2 + (n % 2) as u8, subscriber, &code), 403);
     }
-    let again = rest.query(STREAM, "alice", "play").unwrap();
-    assert_eq!(http::get(scene.server.http, &path(&again)).unwrap().status, 200, "the owner is locked out");
-    scene.server.check_log(&[right]).unwrap();
+    let strangers = [2, 4].map(|from| try_code(server, from, subscriber, &right));
+    (last.elapsed() < FIRST_WAIT).then_some(strangers)
+}
+
+#[test]
+fn who_guesses_a_subscribers_code_is_refused_even_the_right_one_and_the_owner_is_not() {
+    let _machine = machine::whole();
+    let scene = Scene::set_on(Server::start_behind_a_proxy().unwrap()).unwrap();
+    let (server, rest) = (&scene.server, scene.server.rest());
+    rest.require_codes().unwrap();
+    let mut refused = None;
+    for subscriber in ["alice1", "alice2", "alice3"] {
+        rest.add(STREAM, subscriber, "play").unwrap();
+        let own = rest.code(STREAM, subscriber, "play").unwrap();
+        assert_eq!(try_code(server, 1, subscriber, &own), 200);
+        refused = guess(server, &rest, subscriber);
+        let own = rest.code(STREAM, subscriber, "play").unwrap();
+        assert_eq!(try_code(server, 1, subscriber, &own), 200, "the owner is locked out");
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("the machine takes over a second for a few requests");
+    assert_eq!(refused, [403, 403], "strangers may guess on");
+    let warned = server.process.log.find(|line| line.contains("somebody guesses").then_some(()));
+    assert!(warned.is_some(), "nothing in the log about the attack");
+    scene.end();
+}
+
+#[test]
+fn an_address_that_guesses_at_many_is_refused_everywhere_and_nobody_else_is() {
+    let _machine = machine::whole();
+    let scene = Scene::set_on(Server::start_behind_a_proxy().unwrap()).unwrap();
+    let (server, rest) = (&scene.server, scene.server.rest());
+    rest.require_codes().unwrap();
+    for n in 0..PER_ADDRESS.div_ceil(FREE) {
+        let subscriber = format!("bystander{n}");
+        rest.add(STREAM, &subscriber, "play").unwrap();
+        let right = rest.code(STREAM, &subscriber, "play").unwrap();
+        for code in wrong_codes(&right, FREE) {
+            assert_eq!(try_code(server, 2, &subscriber, &code), 403);
+        }
+    }
+    rest.add(STREAM, "alice", "play").unwrap();
+    let right = rest.code(STREAM, "alice", "play").unwrap();
+    assert_eq!(try_code(server, 2, "alice", &right), 403, "the address may guess on");
+    assert_eq!(try_code(server, 3, "alice", &right), 200, "another address pays for it");
+    // Ids of nobody share one budget, and use up nobody else's.
+    for code in wrong_codes(&right, 1000) {
+        assert_eq!(try_code(server, 4, "mallory", &code), 403);
+    }
+    let again = rest.code(STREAM, "alice", "play").unwrap();
+    assert_eq!(try_code(server, 3, "alice", &again), 200, "the owner is locked out");
+    server.check_log(&[&right]).unwrap();
     scene.end();
 }

@@ -3,6 +3,7 @@
 mod crash;
 mod drivers;
 mod hostile;
+mod restart;
 mod secrets;
 mod silence;
 mod statistics;
