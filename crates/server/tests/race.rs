@@ -521,12 +521,12 @@ impl World {
         }
         prop_assert!(self.pending.is_empty(), "{} calls are not answered", self.pending.len());
         let again = start_auth(&self.store, &self.view, &self.registry, &self.clock);
-        for who in 0..WHO.len() {
+        for (who, name) in WHO.iter().enumerate() {
             let view = again.send(GetSubscriber { stream: stream(), subscriber: sub(who) }).await.unwrap();
             let publish = view.as_ref().is_some_and(|view| view.publish_blocked_until.is_some());
             let play = view.as_ref().is_some_and(|view| view.play_blocked_until.is_some());
             let expected = (self.is_barred(who, Action::Publish), self.is_barred(who, Action::Play));
-            prop_assert_eq!((publish, play), expected, "{} after a restart", WHO[who]);
+            prop_assert_eq!((publish, play), expected, "{} after a restart", name);
         }
         Ok(())
     }
