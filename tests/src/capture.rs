@@ -226,3 +226,27 @@ impl Stream {
         self.times.iter().find(|(_, at)| **at > time).map_or(self.bytes.len(), |(offset, _)| *offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_is_missing_makes_a_longer_step() {
+        let server = SocketAddr::from(([127, 0, 0, 1], 1));
+        let to = SocketAddr::from(([127, 0, 0, 1], 2));
+        let rtp = |at, source: u8, time: u32, size| {
+            let head = [&[128, 96, 0, 0][..], &time.to_be_bytes(), &[0, 0, 0, source]].concat();
+            Packet { at, from: server, to, tcp_sequence: None, payload: [head, vec![0; size]].concat() }
+        };
+        let start = u32::MAX - 4000;
+        let picture = |at: Time, n: u32| rtp(at, 1, start.wrapping_add(n * 3000), 1000);
+        let sound = |at: Time| rtp(at, 2, at as u32 * 48_000, 80);
+        let mut wire =
+            Wire(vec![picture(1, 0), sound(2), picture(3, 2), picture(4, 1), sound(5), picture(6, 3)]);
+        assert_eq!(wire.longest_step(server, 2, 0), Some(3000));
+        wire.0.extend([picture(7, 3), picture(8, 5)]);
+        assert_eq!(wire.longest_step(server, 2, 0), Some(6000));
+        assert_eq!(wire.longest_step(server, 2, 7), None);
+    }
+}

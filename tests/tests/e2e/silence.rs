@@ -428,11 +428,8 @@ fn a_blocked_hls_player_gets_no_playlist_no_segment_and_no_head_by_query_or_cook
     let master =
         eventually("a playlist", || http::get(host, &by_query).ok().filter(|a| a.status == 200)).unwrap();
     assert!(!master.text().contains(query.rsplit('=').next().unwrap()), "the code is in the playlist");
-    let variant = first_uri(&master).unwrap();
-    let media = eventually("a segment", || {
-        http::get(host, &variant).ok().filter(|a| a.status == 200 && a.text().contains("#EXTINF"))
-    });
-    let segment = first_uri(&media.unwrap()).unwrap();
+    let grant = Grant::read(host, first_uri(&master).unwrap()).unwrap();
+    let Grant { playlist: variant, segment, .. } = grant;
     assert_eq!(http::get(host, &segment).unwrap().status, 200);
 
     let cookie = master.cookies();
