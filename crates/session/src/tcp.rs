@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A peer that reads takes its bytes in a round trip; one that has not taken a
-/// few KB in 50 ms is stalled, and reconnects.
-pub const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a fence may take. What a player's connection holds of one picture, some
+/// 100 KB at most, leaves in this time over any link that the stream fits through;
+/// a peer that has not taken it is stalled, and reconnects. Below the deadline
+/// after which a session's actor tears the connection down.
+pub const PATIENCE: Duration = Duration::from_millis(150);
 
 /// The kernel has no event for "all sent" (only for "all acknowledged"), so it is
 /// asked again and again.
@@ -54,10 +56,9 @@ pub enum Drained {
     Reset,
 }
 
-/// Waits until the kernel holds nothing unsent, at most [`PATIENCE`], and resets
-/// the connection otherwise. The caller has stopped writing.
-pub async fn drain(socket: BorrowedFd<'_>) -> Drained {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until the kernel holds nothing unsent, at most until `deadline`, and
+/// resets the connection otherwise. The caller has stopped writing.
+pub async fn drain(socket: BorrowedFd<'_>, deadline: Instant) -> Drained {
     loop {
         match unsent(socket) {
             Ok(0) => return Drained::Sent,
@@ -104,7 +105,7 @@ pub(crate) mod tests {
     async fn a_reading_peer_gets_everything_and_keeps_its_connection() {
         let (mut server, mut client) = pair().await;
         server.write_all(&[7; 1000]).await.unwrap();
-        assert_eq!(drain(server.as_fd()).await, Drained::Sent);
+        assert_eq!(drain(server.as_fd(), Instant::now() + PATIENCE).await, Drained::Sent);
         let mut got = [0; 1000];
         client.read_exact(&mut got).await.unwrap();
         server.write_all(b"more").await.unwrap();
@@ -115,7 +116,7 @@ pub(crate) mod tests {
     async fn a_stalled_peer_is_reset_and_what_the_kernel_held_is_gone() {
         let (server, mut client) = pair().await;
         let written = fill(&server).await;
-        assert_eq!(drain(server.as_fd()).await, Drained::Reset);
+        assert_eq!(drain(server.as_fd(), Instant::now() + PATIENCE).await, Drained::Reset);
         let (mut got, mut chunk) = (0, vec![0; 1 << 16]);
         while let Ok(n @ 1..) = client.read(&mut chunk).await {
             got += n;

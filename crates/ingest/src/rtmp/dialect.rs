@@ -23,7 +23,11 @@ pub(super) const UNPUBLISHED: Status<'_> =
 pub(super) const PUBLISHED: Status<'_> =
     Status::good("NetStream.Play.PublishNotify", "A publisher is there.");
 pub(super) const STOPPED: Status<'_> = Status::error("NetStream.Failed", "The stream was stopped.");
-pub(super) const RESUMED: Status<'_> = Status::good("NetStream.Play.Start", "Playing again.");
+/// Players such as ffmpeg hang up at any status of level `error`, and at
+/// `UnpublishNotify`; who is only silenced is told in words that they read on after.
+pub(super) const PAUSED: &str = "NetStream.Pause.Notify";
+pub(super) const SILENCED: Status<'_> = Status::good(PAUSED, "The stream is paused.");
+pub(super) const RESUMED: Status<'_> = Status::good("NetStream.Unpause.Notify", "Playing again.");
 
 /// `Subscriber {sid} is blocked to {action} stream.`
 pub(super) fn blocked_text(action: Action, subscriber: &str) -> String {

@@ -73,28 +73,21 @@ impl Outbox {
         media
     }
 
-    /// Drops the media that has not begun to leave. Says whether a message with
-    /// media is half written: its end is media too, and without it the peer cannot
-    /// read on.
-    pub(super) fn drop_media(&mut self) -> HalfWritten {
-        let half = (self.written > 0).then(|| self.runs.pop_front()).flatten();
-        let of_media = matches!(half, Some((Carries::Media, _)));
+    /// Drops the media that has not begun to leave. What is left of a message that
+    /// has begun stays: without it the peer cannot read on.
+    pub(super) fn drop_media(&mut self) {
+        let begun = (self.written > 0).then(|| self.runs.pop_front()).flatten();
         self.runs.retain(|(carries, _)| *carries == Carries::Control);
-        if let Some(half) = half {
-            self.runs.push_front(half);
+        if let Some(begun) = begun {
+            self.runs.push_front(begun);
         }
         self.len = self.runs.iter().map(|(_, run)| run.len()).sum::<usize>() - self.written;
-        if of_media { HalfWritten::Media } else { HalfWritten::Nothing }
     }
-}
 
-/// What the kernel has one part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HalfWritten {
-    /// Nothing, or a message without media.
-    Nothing,
-    /// A message with media.
-    Media,
+    /// Whether a message with media is half written.
+    pub(super) fn has_begun_media(&self) -> bool {
+        self.written > 0 && matches!(self.runs.front(), Some((Carries::Media, _)))
+    }
 }
 
 #[cfg(test)]
@@ -125,10 +118,12 @@ mod tests {
         outbox.push(Carries::Media, Bytes::from_static(b"queued"));
         outbox.push(Carries::Control, Bytes::from_static(b"pong"));
         outbox.advance(2);
-        assert_eq!(outbox.drop_media(), HalfWritten::Media);
+        outbox.drop_media();
+        assert!(outbox.has_begun_media());
         assert_eq!((rest(&outbox).as_slice(), outbox.len()), (&b"gunpong"[..], 7));
-        outbox.advance(3);
-        assert_eq!(outbox.drop_media(), HalfWritten::Nothing);
-        assert_eq!(rest(&outbox), b"pong");
+        outbox.advance(5);
+        assert!(!outbox.has_begun_media());
+        outbox.drop_media();
+        assert_eq!(rest(&outbox), b"ng");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use contract::registry::Live;
 use contract::session::SetStanding;
-use media::{BusReader, Event as Media};
+use media::{BusReader, EndReason, Event as Media};
 use rtmp::{Event, Status};
 use session::tcp::Drained;
 use session::{Order, Orders, Player, Request, What};
@@ -37,6 +37,10 @@ const PING: Duration = Duration::from_secs(1);
 /// `rtmp.max_inactivity`).
 const SILENT: Duration = Duration::from_secs(60);
 
+/// After a publisher has left, players are told that he has, at which most hang up.
+/// An encoder that lost its connection is back before this.
+const REJOIN: Duration = Duration::from_secs(5);
+
 /// Joins the audience and plays to the end.
 pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> Result<Next, WireError> {
     let Role { id, request, pass, arrival } = role;
@@ -61,7 +65,8 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     *arrival = None;
     tracing::info!("playing");
     let heard = Instant::now();
-    let mut playing = Playing { wire, context, request, player, orders, reader: None, heard, pings: 0 };
+    let mut playing =
+        Playing { wire, context, request, player, orders, reader: None, farewell: None, heard, pings: 0 };
     let ended = playing.run().await;
     playing.leave(ended).await
 }
@@ -74,6 +79,8 @@ struct Playing<'a> {
     orders: Orders,
     /// `None` while nobody publishes.
     reader: Option<BusReader>,
+    /// When to tell that the publisher has left.
+    farewell: Option<Instant>,
     /// When auth was last told that the peer is there.
     heard: Instant,
     pings: u32,
@@ -87,6 +94,7 @@ enum Wake {
     Media(Media<media::Frame>),
     Pumped(Result<usize, WireError>),
     Ping,
+    Farewell,
     Stop,
 }
 
@@ -123,6 +131,11 @@ impl Playing<'_> {
                     self.on_events()
                 }
                 Wake::Ping => self.on_ping(),
+                Wake::Farewell => {
+                    self.farewell = None;
+                    self.wire.engine.status(&dialect::UNPUBLISHED);
+                    None
+                }
                 Wake::Stop => Some(self.say(&dialect::STOPPED)),
             };
             if let Some(next) = over {
@@ -140,6 +153,7 @@ impl Playing<'_> {
             () = &mut ends.stop => Wake::Stop,
             Ok(()) = self.player.live.changed() => Wake::Live,
             _ = ends.ping.tick() => Wake::Ping,
+            () = at(self.farewell) => Wake::Farewell,
             event = next_media(&mut self.reader), if pulling => Wake::Media(event),
             pumped = self.wire.pump() => Wake::Pumped(pumped),
         }
@@ -150,6 +164,7 @@ impl Playing<'_> {
         let live: Option<Arc<Live>> = self.player.live.borrow_and_update().clone();
         if let Some(live) = live {
             self.reader = Some(live.frames.reader().patient());
+            self.farewell = None;
             self.wire.engine.status(&dialect::PUBLISHED);
         }
         None
@@ -172,10 +187,12 @@ impl Playing<'_> {
             Media::Tracks(tracks) => self.wire.queue_media(|engine| engine.send_tracks(&tracks)),
             Media::Item(frame) => self.wire.queue_media(|engine| engine.send_frame(&frame)),
             Media::Gap(_) => self.player.link.traffic.gap(),
-            Media::Ended(_) => {
+            Media::Ended(EndReason::Finished) => {
                 self.reader = None;
-                self.wire.engine.status(&dialect::UNPUBLISHED);
+                self.farewell = Some(Instant::now() + REJOIN);
             }
+            // `Hush` follows, and tells the peer.
+            Media::Ended(EndReason::Silenced) => self.reader = None,
         }
     }
 
@@ -208,17 +225,17 @@ impl Playing<'_> {
         let over = match what {
             What::Standing(SetStanding::Grant) => self.resume(),
             What::Standing(SetStanding::Suspend { .. }) => {
-                self.silence(&Status::error("NetStream.Failed", &text), None).await
+                self.silence(&Status::good(dialect::PAUSED, &text), None).await
             }
             What::Standing(SetStanding::Revoke(why)) => {
                 let why = dialect::ended(self.request.action, why, &text);
                 self.silence(&why, Some(Next::Close)).await
             }
             What::Hush => {
-                self.reader = None;
+                (self.reader, self.farewell) = (None, None);
                 // The next publisher may have come before this order did.
                 self.player.live.mark_changed();
-                self.silence(&dialect::UNPUBLISHED, None).await
+                self.silence(&dialect::SILENCED, None).await
             }
             What::Close(why) => Some(self.say(&dialect::ended(self.request.action, why, &text))),
         };
@@ -261,6 +278,14 @@ impl Playing<'_> {
                 Err(error)
             }
         }
+    }
+}
+
+/// Resolves then, or never.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 

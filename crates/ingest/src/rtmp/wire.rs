@@ -13,7 +13,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::outbox::{Carries, HalfWritten, Outbox, SLICES};
+use super::outbox::{Carries, Outbox, SLICES};
 
 /// Unsent bytes that the kernel may hold for one player. Small, so that a block
 /// has little to wait for; large enough for a picture of 1 Mbit/s.
@@ -190,16 +190,28 @@ impl Wire {
         self.heard
     }
 
-    /// The fence: what is queued of media is dropped, and no media byte leaves
-    /// after this returns. A peer that is so slow that a message is half written
-    /// loses its connection, like one that does not take what the kernel holds.
+    /// The fence: what is queued of media is dropped, a message that has begun is
+    /// finished, and no media byte leaves after this returns. A peer that does not
+    /// take that much in time loses its connection.
     pub(super) async fn silence(&mut self) -> Drained {
         self.take_control();
-        if self.outbox.drop_media() == HalfWritten::Media {
-            self.reset();
-            return Drained::Reset;
+        self.outbox.drop_media();
+        let deadline = Instant::now() + tcp::PATIENCE;
+        match tokio::time::timeout_at(deadline, self.finish_message()).await {
+            Ok(Ok(())) => tcp::drain(self.fd(), deadline).await,
+            Ok(Err(_)) | Err(_) => {
+                self.reset();
+                Drained::Reset
+            }
         }
-        tcp::drain(self.fd()).await
+    }
+
+    async fn finish_message(&mut self) -> Result<(), WireError> {
+        while self.outbox.has_begun_media() {
+            self.socket.writable().await?;
+            self.write()?;
+        }
+        Ok(())
     }
 
     /// Tears the connection down; nothing that is queued anywhere is sent.
