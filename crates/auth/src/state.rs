@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use contract::auth::PermitId;
 use contract::session::{SessionRef, SetStanding};
-use contract::{Now, StreamKey, SubscriberId, WallMs};
+use contract::{AppName, Now, StreamKey, SubscriberId, WallMs};
 use store::{Batch, Pair};
 
 pub(crate) use login::Granted;
@@ -148,6 +148,21 @@ impl State {
     /// Live permits.
     pub(crate) fn permit_count(&self) -> usize {
         self.permits.len()
+    }
+
+    /// A permit's session got its place. The batch holds its `connected` event, if
+    /// its application's are `recorded`.
+    pub(crate) fn connected(
+        &mut self,
+        permit: PermitId,
+        recorded: impl FnOnce(&AppName) -> bool,
+        now: WallMs,
+    ) -> Batch {
+        let mut write = Batch::new();
+        if let Some(held) = self.permits.get_mut(permit).filter(|held| recorded(&held.stream.app)) {
+            self.events.connected(held, now, &mut write);
+        }
+        write
     }
 
     /// A permit is given back. The batch holds its `disconnected` event.

@@ -69,7 +69,7 @@ pub struct Permit {
     /// The session of the same subscriber that this one takes over, already
     /// fenced and told to close.
     pub replaces: Option<SessionId>,
-    release: Recipient<Release>,
+    auth: Recipient<PermitChanged>,
 }
 
 impl Permit {
@@ -78,15 +78,21 @@ impl Permit {
         id: PermitId,
         standing: Arc<StandingCell>,
         replaces: Option<SessionId>,
-        release: Recipient<Release>,
+        auth: Recipient<PermitChanged>,
     ) -> Self {
-        Self { id, standing, replaces, release }
+        Self { id, standing, replaces, auth }
+    }
+
+    /// The session got its place. Only then was there one at all: strangers must
+    /// not fill the connection events by asking for what is not there.
+    pub fn connected(&self) {
+        self.auth.do_send(PermitChanged { permit: self.id, change: Change::Connected });
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.release.do_send(Release { permit: self.id });
+        self.auth.do_send(PermitChanged { permit: self.id, change: Change::Disconnected });
     }
 }
 
@@ -94,12 +100,15 @@ impl Drop for Permit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PermitId(pub u64);
 
-/// A permit is given back. Sent by [`Permit`]'s drop.
+/// A permit's session got its place, or the permit is given back. Sent by
+/// [`Permit`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Release {
+pub struct PermitChanged {
     /// Which.
     pub permit: PermitId,
+    /// What happened to it.
+    pub change: Change,
 }
 
 /// Auth's disk has failed, or auth restarts; nothing was acknowledged.

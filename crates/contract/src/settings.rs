@@ -98,6 +98,14 @@ pub struct Hls {
     pub list_size: usize,
 }
 
+impl Hls {
+    /// After so much silence nobody is there any more: he counts as no viewer, and
+    /// his place may be taken by a new login of the same subscriber (C§16.7).
+    pub const fn patience(&self) -> Duration {
+        self.segment.saturating_mul(10)
+    }
+}
+
 impl Default for Hls {
     fn default() -> Self {
         Self { enabled: true, segment: Duration::from_secs(2), list_size: 15 }

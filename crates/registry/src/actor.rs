@@ -5,6 +5,8 @@
 //! out. It never awaits the network in a handler; disk and fences are awaited in
 //! response futures that leave the mailbox free.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::registry::{
@@ -13,7 +15,7 @@ use contract::registry::{
     StreamPage, StreamRecord, StreamView, UpdateStream,
 };
 use contract::session::{Close, CloseReason, Fenced, Hush, SessionRef};
-use contract::{Clock, SettingsView, StreamKey};
+use contract::{AppName, AppSettings, Clock, SettingsView, StreamKey};
 use futures_util::future::join_all;
 use store::{Batch, Store};
 
@@ -46,6 +48,12 @@ impl Registry {
         let records: Vec<StreamRecord> =
             rows.iter().map(|(_, value)| serde_json::from_slice(value)).collect::<Result<_, _>>()?;
         Ok(Self { state: State::load(records), store, settings, clock })
+    }
+
+    /// An application's settings; who asks about one that does not exist finds no
+    /// streams in it.
+    fn app(&self, app: &AppName) -> Arc<AppSettings> {
+        self.settings.app(app).unwrap_or_default()
     }
 
     /// Writes, and puts the old record back if that fails.
@@ -114,7 +122,7 @@ impl Handler<Play> for Registry {
 
     fn handle(&mut self, msg: Play, ctx: &mut Self::Context) -> Self::Result {
         let settings = self.settings.app(&msg.stream.app).ok_or(PlayRefused::Unavailable)?;
-        let live = self.state.play(&msg, &settings)?;
+        let live = self.state.play(&msg, &settings, self.clock.now().wall)?;
         let place = Place::new(msg.stream, msg.session.id, ctx.address().recipient());
         Ok(PlayLease { live, place })
     }
@@ -158,7 +166,7 @@ impl Handler<GetStream> for Registry {
     type Result = Option<StreamView>;
 
     fn handle(&mut self, msg: GetStream, _: &mut Self::Context) -> Self::Result {
-        self.state.get(&msg.stream)
+        self.state.get(&msg.stream, &self.app(&msg.stream.app), self.clock.now().wall)
     }
 }
 
@@ -166,7 +174,7 @@ impl Handler<ListStreams> for Registry {
     type Result = StreamPage;
 
     fn handle(&mut self, msg: ListStreams, _: &mut Self::Context) -> Self::Result {
-        self.state.list(&msg)
+        self.state.list(&msg, &self.app(&msg.app), self.clock.now().wall)
     }
 }
 
@@ -176,7 +184,8 @@ impl Handler<CreateStream> for Registry {
     fn handle(&mut self, msg: CreateStream, _: &mut Self::Context) -> Self::Result {
         let key = msg.record.key.clone();
         let batch = record::put(&msg.record);
-        match self.state.create(msg.record) {
+        let settings = self.app(&key.app);
+        match self.state.create(msg.record, &settings, self.clock.now().wall) {
             Err(error) => Box::pin(actix::fut::ready(Err(error))),
             Ok(view) => {
                 let written = self.commit(key, None, batch, view);
@@ -205,8 +214,8 @@ impl Handler<RemoveStream> for Registry {
 
     fn handle(&mut self, msg: RemoveStream, _: &mut Self::Context) -> Self::Result {
         let before = self.state.record(&msg.stream);
-        if let Some(publisher) = self.state.publisher(&msg.stream) {
-            publisher.close.do_send(Close { reason: CloseReason::Stopped });
+        for session in self.state.evict(&msg.stream) {
+            session.close.do_send(Close { reason: CloseReason::Stopped });
         }
         let removed = self.state.remove(&msg.stream);
         if before.is_none() {

@@ -66,8 +66,14 @@ impl Row {
         self.players.values().map(|(_, session)| session.clone()).collect()
     }
 
-    fn counts(&self) -> PlayerCounts {
-        let count = |of: fn(Protocol) -> bool| self.players.values().filter(|(p, _)| of(*p)).count();
+    /// Who is there. HLS has no connection whose end would tell that somebody left.
+    fn counts(&self, settings: &AppSettings, now: WallMs) -> PlayerCounts {
+        let patience = settings.hls.patience();
+        let gone = |protocol: &Protocol, session: &SessionRef| {
+            *protocol == Protocol::Hls && session.traffic.silent_for(now) >= patience
+        };
+        let there = || self.players.values().filter(|(p, session)| !gone(p, session));
+        let count = |of: fn(Protocol) -> bool| there().filter(|(p, _)| of(*p)).count();
         PlayerCounts {
             rtmp: count(|p| p == Protocol::Rtmp),
             hls: count(|p| p == Protocol::Hls),
@@ -75,7 +81,7 @@ impl Row {
         }
     }
 
-    fn view(&self, key: &StreamKey) -> StreamView {
+    fn view(&self, key: &StreamKey, settings: &AppSettings, now: WallMs) -> StreamView {
         let live = self.publisher.as_ref().map(|p| LiveView {
             protocol: p.protocol,
             subscriber: p.subscriber.clone(),
@@ -92,7 +98,7 @@ impl Row {
             record: self.record.clone().unwrap_or_else(|| StreamRecord::new(key.clone(), since)),
             registered: self.record.is_some(),
             live,
-            players: self.counts(),
+            players: self.counts(settings, now),
         }
     }
 }
@@ -195,10 +201,11 @@ impl State {
         &mut self,
         ask: &Play,
         settings: &AppSettings,
+        now: WallMs,
     ) -> Result<watch::Receiver<Option<Arc<Live>>>, PlayRefused> {
         let row = self.rows.get_mut(&ask.stream).filter(|row| row.publisher.is_some());
         let row = row.ok_or(PlayRefused::NotLive)?;
-        if over_limit(row, ask.protocol, settings) {
+        if over_limit(row, ask.protocol, settings, now) {
             return Err(PlayRefused::Limit);
         }
         row.players.insert(ask.session.id, (ask.protocol, ask.session.clone()));
@@ -241,22 +248,22 @@ impl State {
     }
 
     /// One stream.
-    pub(crate) fn get(&self, key: &StreamKey) -> Option<StreamView> {
+    pub(crate) fn get(&self, key: &StreamKey, settings: &AppSettings, now: WallMs) -> Option<StreamView> {
         self.rows
             .get(key)
             .filter(|row| row.record.is_some() || row.publisher.is_some())
-            .map(|row| row.view(key))
+            .map(|row| row.view(key, settings, now))
     }
 
     /// Some streams.
-    pub(crate) fn list(&self, ask: &ListStreams) -> StreamPage {
+    pub(crate) fn list(&self, ask: &ListStreams, settings: &AppSettings, now: WallMs) -> StreamPage {
         let needle = ask.search.as_deref().unwrap_or_default().to_lowercase();
         let mut views: Vec<_> = self
             .rows
             .iter()
             .filter(|(key, row)| key.app == ask.app && (row.record.is_some() || row.publisher.is_some()))
             .filter(|(key, row)| matches(key, row, &needle))
-            .map(|(key, row)| row.view(key))
+            .map(|(key, row)| row.view(key, settings, now))
             .collect();
         sort(&mut views, ask.sort);
         StreamPage {
@@ -268,14 +275,19 @@ impl State {
 
     /// Whether the id is free for a new record. A stream that is live without a
     /// record may be registered.
-    pub(crate) fn create(&mut self, record: StreamRecord) -> Result<StreamView, CreateStreamError> {
+    pub(crate) fn create(
+        &mut self,
+        record: StreamRecord,
+        settings: &AppSettings,
+        now: WallMs,
+    ) -> Result<StreamView, CreateStreamError> {
         let key = record.key.clone();
         let row = self.row(&key);
         if row.record.is_some() {
             return Err(CreateStreamError::Taken);
         }
         row.record = Some(record);
-        Ok(row.view(&key))
+        Ok(row.view(&key, settings, now))
     }
 
     /// Replaces a record; false when there is none.
@@ -296,6 +308,20 @@ impl State {
     /// The record as it is.
     pub(crate) fn record(&self, key: &StreamKey) -> Option<StreamRecord> {
         self.rows.get(key)?.record.clone()
+    }
+
+    /// Everybody who has a place in a stream, and what is still to be had of it
+    /// emptied: for a stream that is removed.
+    pub(crate) fn evict(&mut self, key: &StreamKey) -> Vec<SessionRef> {
+        let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
+        let live = row.publisher.as_ref().map(|p| p.live.clone());
+        let ended = row.ended.take().map(|(_, live)| live);
+        let mut sessions: Vec<_> = row.publisher.iter().map(|p| p.session.clone()).collect();
+        sessions.extend(row.players.values().map(|(_, session)| session.clone()));
+        for live in live.iter().chain(&ended) {
+            row.hush(live);
+        }
+        sessions
     }
 
     /// Takes a record out.
@@ -322,15 +348,16 @@ fn within_dates(record: &StreamRecord, now: WallMs) -> bool {
     in_plan && in_life
 }
 
-fn over_limit(row: &Row, protocol: Protocol, settings: &AppSettings) -> bool {
+fn over_limit(row: &Row, protocol: Protocol, settings: &AppSettings, now: WallMs) -> bool {
     let of_record = |get: fn(&StreamRecord) -> i64| {
         row.record.as_ref().and_then(|record| u64::try_from(get(record)).ok())
     };
+    let counts = row.counts(settings, now);
     let (count, limits) = match protocol {
         p if p.is_webrtc() => {
-            (row.counts().webrtc, [of_record(|r| r.webrtc_limit), settings.streams.webrtc_player_limit])
+            (counts.webrtc, [of_record(|r| r.webrtc_limit), settings.streams.webrtc_player_limit])
         }
-        Protocol::Hls => (row.counts().hls, [of_record(|r| r.hls_limit), None]),
+        Protocol::Hls => (counts.hls, [of_record(|r| r.hls_limit), None]),
         _ => return false,
     };
     limits.into_iter().flatten().any(|limit| count as u64 >= limit)

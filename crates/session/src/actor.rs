@@ -73,6 +73,15 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Whether what the session published must not be heard any more either. Who
+    /// takes over his own publish goes on with it.
+    fn silences_stream(&self, set: SetStanding) -> bool {
+        let revoked = matches!(set, SetStanding::Revoke(why) if why != CloseReason::TakenOver);
+        revoked && self.role == Action::Publish
+    }
+}
+
 impl Handler<SetStanding> for Session {
     type Result = ResponseFuture<Fenced>;
 
@@ -81,7 +90,7 @@ impl Handler<SetStanding> for Session {
         if let SetStanding::Revoke(reason) = msg {
             self.closed.get_or_insert(reason);
         }
-        if self.role == Action::Play || !matches!(msg, SetStanding::Revoke(_)) {
+        if !self.silences_stream(msg) {
             return Box::pin(self.fence_or_kill(ctx, order));
         }
         // The registry is asked first: the order makes the publisher give its

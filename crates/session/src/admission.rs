@@ -191,6 +191,7 @@ impl Pass {
     }
 
     fn link(self, place: Place) -> Link {
+        self.permit.connected();
         Link {
             id: self.session.id,
             stream: self.request.stream,

@@ -2,12 +2,12 @@
 
 use actix::prelude::*;
 use contract::auth::{
-    Authorize, Block, Blocked, ConnectionEvent, Denied, GetSubscriber, IssueCode, IssueCodeError, ListEvents,
-    ListSubscribers, NotStored, Permit, PutSubscriber, PutSubscriberError, Release, RemoveSubscriber,
+    Authorize, Block, Blocked, Change, ConnectionEvent, Denied, GetSubscriber, IssueCode, IssueCodeError, ListEvents,
+    ListSubscribers, NotStored, Permit, PutSubscriber, PutSubscriberError, PermitChanged, RemoveSubscriber,
     SubscriberView, Unblock,
 };
 use contract::registry::SilenceEnded;
-use contract::{Action, TotpCode};
+use contract::{Action, AppName, TotpCode};
 use futures_util::future::{join, join3, ready};
 
 use super::{Auth, raise};
@@ -57,10 +57,9 @@ impl Handler<Authorize> for Auth {
             Ok(granted) => granted,
             Err(denied) => return Box::pin(ready(Err(denied)).into_actor(self)),
         };
-        self.write_unwaited(ctx, granted.write);
         // Made now: whatever becomes of the asker, its drop gives the place back.
-        let release = ctx.address().recipient();
-        let permit = Permit::new(granted.permit, granted.standing, granted.replaces, release);
+        let this = ctx.address().recipient();
+        let permit = Permit::new(granted.permit, granted.standing, granted.replaces, this);
         let fenced = raise(granted.fences);
         Box::pin(
             async move {
@@ -72,11 +71,16 @@ impl Handler<Authorize> for Auth {
     }
 }
 
-impl Handler<Release> for Auth {
+impl Handler<PermitChanged> for Auth {
     type Result = ();
 
-    fn handle(&mut self, msg: Release, ctx: &mut Self::Context) {
-        let write = self.with(ctx, |state, now| state.release(msg.permit, now.wall));
+    fn handle(&mut self, msg: PermitChanged, ctx: &mut Self::Context) {
+        let settings = self.settings.clone();
+        let recorded = |app: &AppName| settings.app(app).is_some_and(|app| app.streams.write_events);
+        let write = self.with(ctx, |state, now| match msg.change {
+            Change::Connected => state.connected(msg.permit, recorded, now.wall),
+            Change::Disconnected => state.release(msg.permit, now.wall),
+        });
         self.write_unwaited(ctx, write.unwrap_or_default());
     }
 }
@@ -197,7 +201,7 @@ impl Handler<GetSubscriber> for Auth {
     type Result = Option<SubscriberView>;
 
     fn handle(&mut self, ask: GetSubscriber, ctx: &mut Self::Context) -> Self::Result {
-        self.with(ctx, |state, _| state.get(&ask)).flatten()
+        self.with(ctx, |state, now| state.get(&ask, now.wall)).flatten()
     }
 }
 
@@ -205,7 +209,7 @@ impl Handler<ListSubscribers> for Auth {
     type Result = MessageResult<ListSubscribers>;
 
     fn handle(&mut self, ask: ListSubscribers, ctx: &mut Self::Context) -> Self::Result {
-        MessageResult(self.with(ctx, |state, _| state.list(&ask)).unwrap_or_default())
+        MessageResult(self.with(ctx, |state, now| state.list(&ask, now.wall)).unwrap_or_default())
     }
 }
 

@@ -1,17 +1,21 @@
 //! Letting somebody in. Granting and registering are one step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use contract::auth::{Authorize, PermitId};
 use contract::session::{CloseReason, SetStanding};
 use contract::settings::Security;
 use contract::{Action, AppSettings, Now, Protocol, SessionId, Standing, StandingCell};
-use store::Batch;
 
 use super::permits::{Events, Held, Proof};
 use super::{Fence, Notice, State};
 use crate::gates::{self, GateContext, Places, Refusal, Registration};
 use crate::guess::{Attempt, Failure, Whose};
+
+/// A player that was not heard for so long may be replaced by a new login of the
+/// same subscriber.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// Somebody is in.
 #[derive(Debug)]
@@ -22,8 +26,6 @@ pub(crate) struct Granted {
     pub(crate) replaces: Option<SessionId>,
     /// Sessions taken over, to be fenced and closed before he is told.
     pub(crate) fences: Vec<Fence>,
-    /// His `connected` event.
-    pub(crate) write: Batch,
 }
 
 impl State {
@@ -44,7 +46,7 @@ impl State {
         if let Some(attempt) = attempt {
             self.count(&attempt, answer.err(), now);
         }
-        answer.map(|()| self.grant(ask, settings, &taken_over, now))
+        answer.map(|()| self.grant(ask, settings, &taken_over))
     }
 
     fn context<'a>(
@@ -114,7 +116,6 @@ impl State {
         ask: &Authorize,
         settings: &AppSettings,
         taken_over: &[PermitId],
-        now: Now,
     ) -> Granted {
         let old: Vec<&Held> = taken_over.iter().filter_map(|&id| self.permits.get(id)).collect();
         let replaces = old.last().map(|held| held.session.id);
@@ -123,26 +124,29 @@ impl State {
         if let (false, Some(subscriber)) = (fences.is_empty(), &ask.credentials.subscriber) {
             self.notices.push(Notice::TakenOver(ask.stream.clone(), subscriber.clone()));
         }
-        let mut held = held(ask, &settings.security);
-        let mut write = Batch::new();
-        if settings.streams.write_events {
-            self.events.connected(&mut held, now.wall, &mut write);
-        }
+        let held = held(ask, settings);
         let standing = held.standing.clone();
-        Granted { permit: self.permits.insert(held), standing, replaces, fences, write }
+        Granted { permit: self.permits.insert(held), standing, replaces, fences }
     }
 }
 
-fn held(ask: &Authorize, security: &Security) -> Held {
+fn held(ask: &Authorize, settings: &AppSettings) -> Held {
     Held {
         stream: ask.stream.clone(),
         subscriber: ask.credentials.subscriber.clone(),
         action: ask.action,
         protocol: ask.protocol,
         peer: ask.peer,
-        proof: if security.totp(ask.action) { Proof::Code } else { Proof::None },
+        proof: if settings.security.totp(ask.action) { Proof::Code } else { Proof::None },
+        patience: patience(ask.protocol, settings),
         session: ask.session.clone(),
         standing: Arc::new(StandingCell::new(Standing::Granted)),
         events: Events::Unrecorded,
     }
+}
+
+/// HLS players are silent between two requests; a phone that changed networks
+/// leaves a connection behind that says nothing (C§16.7).
+fn patience(protocol: Protocol, settings: &AppSettings) -> Duration {
+    if protocol == Protocol::Hls { settings.hls.patience() } else { SILENT }
 }

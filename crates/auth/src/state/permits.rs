@@ -11,10 +11,6 @@ use contract::{Action, Protocol, Standing, StandingCell, StreamKey, SubscriberId
 
 use super::Fence;
 
-/// A player that was not heard for so long may be replaced by a new login of the
-/// same subscriber (C§16.7): a phone that changed networks leaves such a one.
-const SILENT: Duration = Duration::from_secs(3);
-
 /// A permit that somebody holds.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -25,6 +21,8 @@ pub(super) struct Held {
     pub(super) protocol: Protocol,
     pub(super) peer: IpAddr,
     pub(super) proof: Proof,
+    /// A player that was not heard for so long may be replaced.
+    pub(super) patience: Duration,
     pub(super) session: SessionRef,
     pub(super) standing: Arc<StandingCell>,
     pub(super) events: Events,
@@ -55,6 +53,12 @@ impl Held {
 
     pub(super) fn is_revoked(&self) -> bool {
         self.standing.get() == Standing::Revoked
+    }
+
+    /// Whether somebody is there: HLS has no connection whose end would tell.
+    pub(super) fn is_there(&self, now: WallMs) -> bool {
+        let gone = self.protocol == Protocol::Hls && self.session.traffic.silent_for(now) >= self.patience;
+        !self.is_revoked() && !gone
     }
 }
 
@@ -98,6 +102,10 @@ impl Permits {
         self.held.get(&id)
     }
 
+    pub(super) fn get_mut(&mut self, id: PermitId) -> Option<&mut Held> {
+        self.held.get_mut(&id)
+    }
+
     /// All, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
         self.held.values()
@@ -134,7 +142,7 @@ impl Permits {
     }
 
     /// Players of a subscriber that a new login may replace, the most silent
-    /// first. Not HLS, whose players are silent between two requests.
+    /// first.
     pub(super) fn silent_players(
         &self,
         stream: &StreamKey,
@@ -143,9 +151,10 @@ impl Permits {
     ) -> Vec<PermitId> {
         let mut silent: Vec<_> = self
             .live(stream, subscriber, Action::Play)
-            .filter(|(_, held)| held.proof == Proof::Code && held.protocol != Protocol::Hls)
-            .map(|(id, held)| (held.session.traffic.silent_for(now), id))
-            .filter(|&(silence, _)| silence >= SILENT)
+            .filter(|(_, held)| held.proof == Proof::Code)
+            .map(|(id, held)| (held.session.traffic.silent_for(now), held.patience, id))
+            .filter(|(silence, patience, _)| silence >= patience)
+            .map(|(silence, _, id)| (silence, id))
             .collect();
         silent.sort_by_key(|&(silence, _)| std::cmp::Reverse(silence));
         silent.into_iter().map(|(_, id)| id).collect()

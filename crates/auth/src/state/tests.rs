@@ -58,7 +58,10 @@ impl World {
         change(&mut ask);
         let now = self.now();
         self.state.expire(now);
-        self.state.authorize(&ask, Some(&self.settings), now)
+        let granted = self.state.authorize(&ask, Some(&self.settings), now)?;
+        let recorded = self.settings.streams.write_events;
+        self.state.connected(granted.permit, |_| recorded, now.wall);
+        Ok(granted)
     }
 
     fn put(&mut self, who: &str, secret: Option<&str>, limit: i32) -> Vec<Fence> {
@@ -73,7 +76,7 @@ impl World {
     }
 
     fn view(&self, who: &str) -> Option<contract::auth::SubscriberView> {
-        self.state.get(&GetSubscriber { stream: stream(), subscriber: sub(who) })
+        self.state.get(&GetSubscriber { stream: stream(), subscriber: sub(who) }, self.now().wall)
     }
 
     fn events(&self) -> Vec<Change> {
@@ -178,7 +181,7 @@ async fn a_block_of_somebody_unknown_leaves_a_record_without_type_and_limit() {
     let view = world.view("zoe").unwrap();
     assert_eq!((view.kind, view.limit, view.has_secret), (None, -1, false));
     let all = ListSubscribers { stream: stream(), offset: 0, size: 10 };
-    assert_eq!(world.state.list(&all).len(), 1);
+    assert_eq!(world.state.list(&all, START).len(), 1);
 }
 
 #[actix_rt::test]
@@ -266,6 +269,15 @@ async fn events_are_written_once_per_session() {
     world.state.release(granted.permit, START);
     world.state.release(granted.permit, START);
     assert_eq!(world.events(), [Change::Connected, Change::Disconnected]);
+}
+
+#[actix_rt::test]
+async fn a_session_that_never_got_a_place_leaves_no_event() {
+    let mut world = World::new();
+    let ask = ask(Action::Play, Some("alice"), world.code("alice", Action::Play), world.script.session());
+    let granted = world.state.authorize(&ask, Some(&world.settings), world.clock.now()).unwrap();
+    assert!(world.state.release(granted.permit, START).is_empty());
+    assert!(world.events().is_empty());
 }
 
 #[actix_rt::test]

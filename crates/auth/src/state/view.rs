@@ -37,16 +37,16 @@ impl State {
     }
 
     /// One subscriber, if he has a record.
-    pub(crate) fn get(&self, ask: &GetSubscriber) -> Option<SubscriberView> {
+    pub(crate) fn get(&self, ask: &GetSubscriber, now: WallMs) -> Option<SubscriberView> {
         let subject = self.subjects.get(&ask.stream, &ask.subscriber)?;
-        self.view(&ask.stream, &ask.subscriber, subject)
+        self.view(&ask.stream, &ask.subscriber, subject, now)
     }
 
     /// Subscribers that have records, by id.
-    pub(crate) fn list(&self, ask: &ListSubscribers) -> Vec<SubscriberView> {
+    pub(crate) fn list(&self, ask: &ListSubscribers, now: WallMs) -> Vec<SubscriberView> {
         let recorded = self.subjects.of_stream(&ask.stream).filter(|(_, subject)| subject.record.is_some());
         let page = recorded.skip(ask.offset).take(ask.size);
-        page.filter_map(|(id, subject)| self.view(&ask.stream, id, subject)).collect()
+        page.filter_map(|(id, subject)| self.view(&ask.stream, id, subject, now)).collect()
     }
 
     /// Events, oldest first.
@@ -54,7 +54,13 @@ impl State {
         self.events.list(ask)
     }
 
-    fn view(&self, stream: &StreamKey, id: &SubscriberId, subject: &Subject) -> Option<SubscriberView> {
+    fn view(
+        &self,
+        stream: &StreamKey,
+        id: &SubscriberId,
+        subject: &Subject,
+        now: WallMs,
+    ) -> Option<SubscriberView> {
         let record = subject.record.as_ref()?;
         let blocked = |action| subject.bar(action).in_force.map(|in_force| in_force.until);
         Some(SubscriberView {
@@ -63,7 +69,7 @@ impl State {
             name: record.name.clone(),
             kind: record.kind,
             has_secret: record.secret.is_some(),
-            sessions: self.permits.of(stream, id).filter(|(_, held)| !held.is_revoked()).count(),
+            sessions: self.permits.of(stream, id).filter(|(_, held)| held.is_there(now)).count(),
             limit: record.limit,
             publish_blocked_until: blocked(Action::Publish),
             play_blocked_until: blocked(Action::Play),

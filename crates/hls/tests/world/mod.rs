@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_web::{App, HttpServer};
-use contract::auth::{Authorize, Denied, Permit, PermitId, Release};
+use contract::auth::{Authorize, Change, Denied, Permit, PermitChanged, PermitId};
 use contract::registry::{
     End, GetStream, KeyframesOnly, Live, Place, Play, PlayLease, PlayRefused, Publish, PublishLease,
     PublishRefused, Silence, StreamView,
@@ -58,10 +58,10 @@ impl Handler<Authorize> for World {
     }
 }
 
-impl Handler<Release> for World {
+impl Handler<PermitChanged> for World {
     type Result = ();
-    fn handle(&mut self, msg: Release, _: &mut Self::Context) {
-        self.held.retain(|(id, ..)| *id != msg.permit);
+    fn handle(&mut self, msg: PermitChanged, _: &mut Self::Context) {
+        self.held.retain(|(id, ..)| msg.change == Change::Connected || *id != msg.permit);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use contract::auth::{Authorize, Denied, Permit, PermitId, Release};
+use contract::auth::{Authorize, Change, Denied, Permit, PermitChanged, PermitId};
 use contract::registry::{
     End, Form, GetStream, KeyframesOnly, Live, LiveView, Place, Play, PlayLease, PlayRefused, PlayerCounts,
     Publish, PublishLease, PublishRefused, Silence, StreamRecord, StreamView,
@@ -80,11 +80,13 @@ impl Handler<Authorize> for Plane {
     }
 }
 
-impl Handler<Release> for Plane {
+impl Handler<PermitChanged> for Plane {
     type Result = ();
 
-    fn handle(&mut self, msg: Release, _: &mut Self::Context) {
-        self.permits.remove(&msg.permit);
+    fn handle(&mut self, msg: PermitChanged, _: &mut Self::Context) {
+        if msg.change == Change::Disconnected {
+            self.permits.remove(&msg.permit);
+        }
     }
 }
 

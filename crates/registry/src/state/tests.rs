@@ -75,7 +75,7 @@ async fn one_publisher_at_a_time_and_the_place_is_free_after_him() {
     assert_eq!(state.publish(&second, &settings, NOW).unwrap_err(), PublishRefused::AlreadyPublishing);
     state.end(&key("cam"), first.session.id);
     state.publish(&second, &settings, NOW).unwrap();
-    assert!(state.get(&key("cam")).unwrap().live.is_some());
+    assert!(state.get(&key("cam"), &settings, NOW).unwrap().live.is_some());
 }
 
 #[actix_rt::test]
@@ -83,7 +83,7 @@ async fn a_take_over_keeps_the_players_and_the_late_end_of_the_old_session_harms
     let (mut state, settings) = (State::default(), AppSettings::default());
     let first = publish("cam", None);
     state.publish(&first, &settings, NOW).unwrap();
-    let mut live = state.play(&play("cam", Protocol::Rtmp), &settings).unwrap();
+    let mut live = state.play(&play("cam", Protocol::Rtmp), &settings, NOW).unwrap();
     let generation = live.borrow_and_update().as_ref().unwrap().generation;
     let second = publish("cam", Some(first.session.id));
     state.publish(&second, &settings, NOW).unwrap();
@@ -98,7 +98,7 @@ async fn a_silenced_stream_is_empty_for_everyone_and_its_players_stay_for_the_ne
     let ask = publish("cam", None);
     let mut granted = state.publish(&ask, &settings, NOW).unwrap();
     let player = play("cam", Protocol::Whep);
-    let live = state.play(&player, &settings).unwrap();
+    let live = state.play(&player, &settings, NOW).unwrap();
     let mut reader = live.borrow().as_ref().unwrap().frames.reader();
     granted.frames.push(sound(1));
     let hushed = state.silence(&key("cam"), ask.session.id);
@@ -117,7 +117,7 @@ async fn a_silenced_stream_is_empty_for_everyone_and_its_players_stay_for_the_ne
     }
     state.publish(&publish("cam", None), &settings, NOW).unwrap();
     assert!(live.borrow().is_some());
-    assert_eq!(state.get(&key("cam")).unwrap().players.webrtc, 1);
+    assert_eq!(state.get(&key("cam"), &settings, NOW).unwrap().players.webrtc, 1);
 }
 
 #[actix_rt::test]
@@ -125,35 +125,62 @@ async fn silence_of_another_session_does_nothing() {
     let (mut state, settings) = (State::default(), AppSettings::default());
     state.publish(&publish("cam", None), &settings, NOW).unwrap();
     assert!(state.silence(&key("cam"), SessionId::new()).is_empty());
-    assert!(state.get(&key("cam")).unwrap().live.is_some());
+    assert!(state.get(&key("cam"), &settings, NOW).unwrap().live.is_some());
 }
 
 #[actix_rt::test]
 async fn nobody_plays_a_stream_that_is_not_live_and_limits_hold() {
     let (mut state, mut settings) = (State::default(), AppSettings::default());
-    assert_eq!(state.play(&play("cam", Protocol::Rtmp), &settings).unwrap_err(), PlayRefused::NotLive);
+    assert_eq!(state.play(&play("cam", Protocol::Rtmp), &settings, NOW).unwrap_err(), PlayRefused::NotLive);
     settings.streams.webrtc_player_limit = Some(1);
     settings.streams.live_limit = Some(1);
     state.publish(&publish("cam", None), &settings, NOW).unwrap();
     assert_eq!(state.publish(&publish("b", None), &settings, NOW).unwrap_err(), PublishRefused::Limit);
-    state.play(&play("cam", Protocol::Webrtc), &settings).unwrap();
-    assert_eq!(state.play(&play("cam", Protocol::Whep), &settings).unwrap_err(), PlayRefused::Limit);
-    state.play(&play("cam", Protocol::Rtmp), &settings).unwrap();
+    state.play(&play("cam", Protocol::Webrtc), &settings, NOW).unwrap();
+    assert_eq!(state.play(&play("cam", Protocol::Whep), &settings, NOW).unwrap_err(), PlayRefused::Limit);
+    state.play(&play("cam", Protocol::Rtmp), &settings, NOW).unwrap();
+}
+
+#[actix_rt::test]
+async fn an_hls_player_that_asks_for_nothing_any_more_is_not_counted() {
+    let (mut state, mut settings) = (State::default(), AppSettings::default());
+    settings.hls.segment = Duration::from_secs(2);
+    state.publish(&publish("cam", None), &settings, NOW).unwrap();
+    for protocol in [Protocol::Hls, Protocol::Rtmp] {
+        let player = play("cam", protocol);
+        player.session.traffic.heard(NOW);
+        state.play(&player, &settings, NOW).unwrap();
+    }
+    let counts = |after: u64| state.get(&key("cam"), &settings, WallMs(NOW.0 + after)).unwrap().players;
+    assert_eq!((counts(19_999).hls, counts(19_999).rtmp), (1, 1));
+    assert_eq!((counts(20_000).hls, counts(20_000).rtmp), (0, 1));
+}
+
+#[actix_rt::test]
+async fn nobody_keeps_anything_of_a_stream_that_is_removed() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    state.create(StreamRecord::new(key("cam"), NOW), &settings, NOW).unwrap();
+    let (publisher, player) = (publish("cam", None), play("cam", Protocol::Hls));
+    state.publish(&publisher, &settings, NOW).unwrap();
+    let ring = state.play(&player, &settings, NOW).unwrap().borrow().as_ref().unwrap().frames.clone();
+    let told: Vec<_> = state.evict(&key("cam")).iter().map(|session| session.id).collect();
+    assert_eq!(told, [publisher.session.id, player.session.id]);
+    assert_eq!(ring.ended(), Some(EndReason::Silenced));
 }
 
 #[actix_rt::test]
 async fn a_record_outlives_its_publisher_and_an_unregistered_stream_does_not() {
     let (mut state, settings) = (State::default(), AppSettings::default());
-    state.create(StreamRecord::new(key("kept"), NOW)).unwrap();
+    state.create(StreamRecord::new(key("kept"), NOW), &settings, NOW).unwrap();
     for id in ["kept", "gone"] {
         let ask = publish(id, None);
         let granted = state.publish(&ask, &settings, NOW).unwrap();
         assert_eq!(granted.write.is_some(), id == "kept");
-        assert_eq!(state.get(&key(id)).unwrap().registered, id == "kept");
+        assert_eq!(state.get(&key(id), &settings, NOW).unwrap().registered, id == "kept");
         state.end(&key(id), ask.session.id);
     }
-    assert!(state.get(&key("kept")).is_some_and(|view| view.record.finished && view.live.is_none()));
-    assert!(state.get(&key("gone")).is_none());
+    assert!(state.get(&key("kept"), &settings, NOW).is_some_and(|view| view.record.finished && view.live.is_none()));
+    assert!(state.get(&key("gone"), &settings, NOW).is_none());
     assert!(state.rows.len() == 1);
 }
 
@@ -163,7 +190,7 @@ async fn publishing_is_refused_outside_the_planned_dates() {
     let mut record = StreamRecord::new(key("cam"), NOW);
     record.planned_start = NOW.0 / 1000 + 10;
     record.planned_end = NOW.0 / 1000 + 20;
-    state.create(record).unwrap();
+    state.create(record, &settings, NOW).unwrap();
     let at = |seconds: u64| WallMs(NOW.0 + seconds * 1000);
     for (now, allowed) in [(at(9), false), (at(10), true), (at(20), true), (at(21), false)] {
         let ask = publish("cam", None);
@@ -174,20 +201,21 @@ async fn publishing_is_refused_outside_the_planned_dates() {
 
 #[actix_rt::test]
 async fn lists_search_sort_and_page() {
-    let mut state = State::default();
+    let (mut state, settings) = (State::default(), AppSettings::default());
     for (id, name, created) in [("a1", "Zoo", 3), ("b2", "Attic", 1), ("c3", "Zoom", 2)] {
         let mut record = StreamRecord::new(key(id), WallMs(created));
         record.name = Some(name.to_owned());
-        state.create(record).unwrap();
+        state.create(record, &settings, NOW).unwrap();
     }
     let list = |search: &str, sort, offset, size| {
-        let page = state.list(&ListStreams {
+        let ask = ListStreams {
             app: AppName::parse("live").unwrap(),
             search: Some(search.to_owned()),
             sort,
             offset,
             size,
-        });
+        };
+        let page = state.list(&ask, &settings, NOW);
         let ids: Vec<_> = page.streams.iter().map(|s| s.record.key.id.to_string()).collect();
         (ids.join(" "), page.matching)
     };
@@ -204,7 +232,7 @@ async fn what_is_left_of_an_ended_publish_is_silenced_for_its_own_publisher_only
     ask.subscriber = Some(alice.clone());
     let granted = state.publish(&ask, &settings, NOW).unwrap();
     let player = play("cam", Protocol::Hls);
-    let live = state.play(&player, &settings).unwrap();
+    let live = state.play(&player, &settings, NOW).unwrap();
     let ring = live.borrow().as_ref().unwrap().frames.clone();
     drop(granted);
     state.end(&key("cam"), ask.session.id);
@@ -220,9 +248,9 @@ async fn it_is_seen_while_some_packetiser_has_key_frames_only_and_not_of_other_s
     for id in ["cam", "other"] {
         state.publish(&publish(id, None), &settings, NOW).unwrap();
     }
-    let live = state.play(&play("cam", Protocol::Whep), &settings).unwrap();
+    let live = state.play(&play("cam", Protocol::Whep), &settings, NOW).unwrap();
     let cell = live.borrow().as_ref().unwrap().keyframes_only.clone();
-    let short = |id| state.get(&key(id)).unwrap().live.unwrap().keyframes_only;
+    let short = |id| state.get(&key(id), &settings, NOW).unwrap().live.unwrap().keyframes_only;
     let (first, second) = (cell.claim(), cell.claim());
     drop(first);
     assert_eq!((short("cam"), short("other")), (true, false));
