@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use contract::auth::Denied;
 use contract::session::SetStanding;
 use contract::settings::AppSettings;
-use contract::{Action, Clock, Credentials, Protocol, SessionId, StreamKey, TrustedProxies};
-use session::{Admission, DataPlane, Order, Refused, Request, What};
+use contract::{Action, Clock, Credentials, Protocol, SessionId, Standing, StreamKey, TrustedProxies};
+use session::{Admission, DataPlane, Order, Request, What};
 use tokio::runtime::Runtime;
 
 use crate::dialect::Refusal;
@@ -21,9 +20,8 @@ use crate::packager::Shape;
 use crate::shelf::{Filler, Shelf};
 use crate::token::Signer;
 
-/// A player without a code is counted for so many segments of silence (C§2.4);
-/// asking again costs him nothing.
-const SEGMENTS_OF_SILENCE: u32 = 10;
+/// A grant that a code earned outlives so many playlists of silence (C§16.18).
+const LISTS_OF_SILENCE: u32 = 10;
 
 /// See the module.
 pub(crate) struct Edge {
@@ -129,13 +127,12 @@ impl Edge {
             peer: asker.peer,
             protocol: Protocol::Hls,
         };
-        let pass = match self.admission.ask(request.clone()).await {
-            Err(Refused::Denied(Denied::Limit)) if self.make_room(&key) => {
-                self.admission.ask(request).await?
-            }
-            answer => answer?,
-        };
+        let pass = self.admission.ask(request).await?;
         let grant = self.grants.of(&key, &self.clock).map_err(|_| Refusal::Unavailable)?;
+        if grant.standing() == Some(Standing::Granted) {
+            // The same player again, who lost his cookie: one session, one pair of events.
+            return Ok(grant);
+        }
         let (session, over) = (pass.session(), Arc::new(AtomicBool::new(false)));
         let (edge, weak) = (Arc::downgrade(self), Arc::downgrade(&grant));
         let player =
@@ -162,22 +159,6 @@ impl Edge {
         if grant.standing().is_none() {
             self.grants.remove(grant);
         }
-    }
-
-    /// Ends the session that this subscriber left silent at another address, so
-    /// that his limit lets him in here (C§16.7). Auth says "limit" only to who has
-    /// shown a right code.
-    fn make_room(&self, key: &Key) -> bool {
-        let now = self.clock.now().mono;
-        let silence = self.shape(&key.stream).segment.saturating_mul(SEGMENTS_OF_SILENCE);
-        let of_same = |grant: &Arc<Grant>| {
-            grant.key.stream == key.stream && grant.key.subscriber == key.subscriber && grant.key.coded
-        };
-        let all = self.grants.all().into_iter().filter(of_same);
-        let longest = all.max_by_key(|grant| grant.silent_for(now));
-        let silent = longest.filter(|grant| grant.silent_for(now) > silence);
-        silent.iter().for_each(|grant| self.end(grant));
-        silent.is_some()
     }
 
     /// The stream's shelf; made if the stream is live and has none. `None`:
@@ -223,11 +204,16 @@ impl Edge {
         lock(&self.shelves).retain(|_, shelf| !shelf.is_closed());
     }
 
-    /// A code is good once, so who showed one is waited for longer (C§16.18).
+    /// A code is good once, so who showed one is waited for longer. His place may
+    /// be taken before that, and he is counted no more.
     fn patience(&self, grant: &Grant) -> Duration {
-        let shape = self.shape(&grant.key.stream);
-        let unit = if grant.key.coded { shape.lifetime() } else { shape.segment };
-        unit.saturating_mul(SEGMENTS_OF_SILENCE)
+        let hls =
+            self.admission.settings(&grant.key.stream.app).map(|app| app.hls.clone()).unwrap_or_default();
+        if grant.key.coded {
+            Shape::from(&hls).lifetime().saturating_mul(LISTS_OF_SILENCE)
+        } else {
+            hls.patience()
+        }
     }
 
     /// Ends a grant and its session.

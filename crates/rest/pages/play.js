@@ -77,9 +77,11 @@ async function watch(peer, isLast) {
   }
 }
 
-// What a refusal means. Repeating one code is not counted as guessing.
-async function refused(error) {
+// What a refusal means. Repeating one code is not counted as guessing. Who may not
+// play this way may be let in the next: HLS keeps the place that he had before.
+async function refused(error, isLast) {
   if (error.blocked) tell(BLOCKED);
+  else if (error.status === 403 && !isLast) return "next";
   else if (error.status === 403) tell(NOT_ALLOWED);
   else if (error.status === 404 && error.message === "no_stream_exist") tell(WAITING);
   else return "next";
@@ -103,7 +105,7 @@ async function webrtc(isLast) {
     start();
     return await watch(peer, isLast);
   } catch (error) {
-    return error instanceof Refused ? refused(error) : "next";
+    return error instanceof Refused ? refused(error, isLast) : "next";
   } finally {
     removeEventListener("pagehide", leave);
     peer.close();

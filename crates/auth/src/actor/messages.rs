@@ -2,9 +2,9 @@
 
 use actix::prelude::*;
 use contract::auth::{
-    Authorize, Block, Blocked, Change, ConnectionEvent, Denied, GetSubscriber, IssueCode, IssueCodeError, ListEvents,
-    ListSubscribers, NotStored, Permit, PutSubscriber, PutSubscriberError, PermitChanged, RemoveSubscriber,
-    SubscriberView, Unblock,
+    Authorize, Block, Blocked, Change, ConnectionEvent, Denied, GetSubscriber, IssueCode, IssueCodeError,
+    ListEvents, ListSubscribers, NotStored, Permit, PermitChanged, PutSubscriber, PutSubscriberError,
+    RemoveSubscriber, SubscriberView, Unblock,
 };
 use contract::registry::SilenceEnded;
 use contract::{Action, AppName, TotpCode};

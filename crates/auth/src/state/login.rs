@@ -111,12 +111,7 @@ impl State {
         }
     }
 
-    fn grant(
-        &mut self,
-        ask: &Authorize,
-        settings: &AppSettings,
-        taken_over: &[PermitId],
-    ) -> Granted {
+    fn grant(&mut self, ask: &Authorize, settings: &AppSettings, taken_over: &[PermitId]) -> Granted {
         let old: Vec<&Held> = taken_over.iter().filter_map(|&id| self.permits.get(id)).collect();
         let replaces = old.last().map(|held| held.session.id);
         let revoke = SetStanding::Revoke(CloseReason::TakenOver);

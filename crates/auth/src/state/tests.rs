@@ -262,6 +262,27 @@ async fn hls_takes_one_place_per_address() {
 }
 
 #[actix_rt::test]
+async fn an_hls_place_may_be_taken_when_nothing_was_asked_of_it_for_ten_segments() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    let mut traffic = None;
+    let hls = |ask: &mut Authorize| {
+        ask.protocol = Protocol::Hls;
+        traffic = Some(ask.session.traffic.clone());
+    };
+    let first = world.login_as("alice", Action::Play, hls).unwrap();
+    traffic.unwrap().heard(world.now().wall);
+    world.clock.advance(Duration::from_millis(19_999));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
+    assert_eq!(world.view("alice").unwrap().sessions, 1);
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(world.view("alice").unwrap().sessions, 0);
+    let second = world.login("alice", Action::Play).unwrap();
+    assert_eq!(first.standing.get(), Standing::Revoked);
+    assert_eq!(second.fences.len(), 1);
+}
+
+#[actix_rt::test]
 async fn events_are_written_once_per_session() {
     let mut world = World::new();
     let granted = world.login("alice", Action::Play).unwrap();

@@ -30,7 +30,7 @@ pub const CODE: &str = "451222";
 /// Auth and registry of one stream, as simple as can be.
 pub struct World {
     totp: bool,
-    limit: usize,
+    connected: usize,
     live: watch::Sender<Option<Arc<Live>>>,
     held: Vec<(PermitId, Arc<StandingCell>, SessionRef)>,
     players: HashSet<contract::SessionId>,
@@ -48,9 +48,6 @@ impl Handler<Authorize> for World {
         if self.totp && (!code || ask.credentials.subscriber.is_none()) {
             return Err(Denied::Credentials);
         }
-        if self.held.len() >= self.limit {
-            return Err(Denied::Limit);
-        }
         let id = PermitId(ask.session.id.to_string().parse().unwrap());
         let standing = Arc::new(StandingCell::new(Standing::Granted));
         self.held.push((id, standing.clone(), ask.session));
@@ -61,7 +58,10 @@ impl Handler<Authorize> for World {
 impl Handler<PermitChanged> for World {
     type Result = ();
     fn handle(&mut self, msg: PermitChanged, _: &mut Self::Context) {
-        self.held.retain(|(id, ..)| msg.change == Change::Connected || *id != msg.permit);
+        match msg.change {
+            Change::Connected => self.connected += 1,
+            Change::Disconnected => self.held.retain(|(id, ..)| *id != msg.permit),
+        }
     }
 }
 
@@ -126,8 +126,8 @@ pub enum Do {
     Silence,
     /// How many players there are.
     Count,
-    /// How many there may be.
-    Limit(usize),
+    /// How many sessions ever got a place.
+    Connected,
     /// The next player is stopped after he was let in, and before he knows it.
     StopNext,
 }
@@ -140,7 +140,7 @@ impl Handler<Do> for World {
             Do::Live(live) => _ = self.live.send_replace(Some(live)),
             Do::Over => _ = self.live.send_replace(None),
             Do::Count => {}
-            Do::Limit(limit) => self.limit = limit,
+            Do::Connected => return Box::pin(std::future::ready(self.connected)),
             Do::StopNext => self.stop_next = true,
             Do::Stand(set) => {
                 self.held.iter().for_each(|(_, cell, _)| cell.set(set.standing()));
@@ -186,15 +186,9 @@ impl Server {
     pub async fn with(security: Security) -> Self {
         let totp = security.totp_play;
         let live = watch::Sender::new(None);
-        let world = World {
-            totp,
-            limit: usize::MAX,
-            live,
-            held: Vec::new(),
-            players: HashSet::new(),
-            stop_next: false,
-        }
-        .start();
+        let world =
+            World { totp, connected: 0, live, held: Vec::new(), players: HashSet::new(), stop_next: false }
+                .start();
         let links = Links {
             authorize: world.clone().recipient(),
             get_stream: world.clone().recipient(),

@@ -179,7 +179,11 @@ async fn a_record_outlives_its_publisher_and_an_unregistered_stream_does_not() {
         assert_eq!(state.get(&key(id), &settings, NOW).unwrap().registered, id == "kept");
         state.end(&key(id), ask.session.id);
     }
-    assert!(state.get(&key("kept"), &settings, NOW).is_some_and(|view| view.record.finished && view.live.is_none()));
+    assert!(
+        state
+            .get(&key("kept"), &settings, NOW)
+            .is_some_and(|view| view.record.finished && view.live.is_none())
+    );
     assert!(state.get(&key("gone"), &settings, NOW).is_none());
     assert!(state.rows.len() == 1);
 }
@@ -266,6 +270,6 @@ async fn what_a_publisher_has_sent_is_shown_by_track() {
     for (track, bytes) in [(TrackKind::Video, 700), (TrackKind::Audio, 20), (TrackKind::Video, 300)] {
         ask.session.traffic.received_track(track, bytes);
     }
-    let live = state.get(&key("cam")).unwrap().live.unwrap();
+    let live = state.get(&key("cam"), &settings, NOW).unwrap().live.unwrap();
     assert_eq!((live.video_bytes, live.audio_bytes), (1000, 20));
 }
