@@ -40,6 +40,9 @@ pub(crate) const REST_NETWORKS: &str = "remoteAllowedCIDR";
 /// Ours.
 pub(crate) const HLS_BOUND: &str = "hlsGrantBoundToAddress";
 pub(crate) const HLS: &str = "hlsMuxingEnabled";
+pub(crate) const HLS_TYPE: &str = "hlsSegmentType";
+/// The one kind of segment that is built.
+pub(crate) const FMP4: &str = "fmp4";
 pub(crate) const HLS_TIME: &str = "hlsTime";
 pub(crate) const HLS_LIST: &str = "hlsListSize";
 pub(crate) const RTMP_PLAY: &str = "rtmpPlaybackEnabled";
@@ -77,6 +80,9 @@ pub(crate) const NOT_BUILT: &[&str] = &[
     "webhookPlayAuthUrl",
     "contentSecurityPolicyHeaderValue",
     "hlsEncryptionKeyInfoFile",
+    "maxResolutionAccept",
+    "maxFpsAccept",
+    "maxBitrateAccept",
 ];
 
 /// Keys whose values are never shown.
@@ -147,7 +153,7 @@ const SEGMENTS: &[Key] = &[
     (HLS_LIST, Number("15")),
     (HLS_TIME, Number("2")),
     ("hlsPlayListType", Text("")),
-    ("hlsSegmentType", Text("fmp4")),
+    (HLS_TYPE, Text(FMP4)),
     ("hlsSegmentFileSuffixFormat", Text("%09d")),
     ("hlsflags", Text("delete_segments+program_date_time")),
     ("deleteHLSFilesOnEnded", Bool(true)),

@@ -53,6 +53,7 @@ fn refuse_what_is_not_built(document: &Document) -> Result<(), PatchError> {
     let set = |name: &&&str| match document.get(name) {
         Value::Bool(on) => on,
         Value::String(text) => !text.trim().is_empty(),
+        Value::Number(limit) => limit.as_i64().is_some_and(|limit| limit > 0),
         _ => false,
     };
     match key::NOT_BUILT.iter().find(set) {
@@ -89,6 +90,9 @@ fn security(document: &Document) -> Result<Security, PatchError> {
 }
 
 fn hls(document: &Document) -> Result<Hls, PatchError> {
+    if text(document, key::HLS_TYPE) != key::FMP4 {
+        return Err(invalid(key::HLS_TYPE, "must be fmp4, the only kind that is built"));
+    }
     let seconds = in_text(document, key::HLS_TIME);
     let count = in_text(document, key::HLS_LIST);
     if seconds > *SEGMENT_SECONDS.end() {

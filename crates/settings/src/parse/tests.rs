@@ -89,6 +89,7 @@ fn protection_that_does_not_exist_cannot_be_switched_on() {
         let on = match key::kind(name).unwrap() {
             key::Kind::Bool(false) => json!(true),
             key::Kind::Text("") => json!("https://example.org/"),
+            key::Kind::Int(0) => json!(720),
             other => panic!("{name}: {other:?}"),
         };
         assert_eq!(refused_field(json!({*name: on})), *name);
@@ -105,6 +106,7 @@ fn values_out_of_range_name_their_field() {
     let rows = [
         ("timeTokenPeriod", json!(0)),
         ("timeTokenPeriod", json!(2_147_483_648_u64)),
+        ("hlsSegmentType", json!("mpegts")),
         ("hlsTime", json!("61")),
         ("hlsListSize", json!(301)),
         ("webRTCClientStartTimeoutMs", json!(0)),
