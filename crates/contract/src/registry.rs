@@ -103,6 +103,9 @@ pub struct PlayerCounts {
     pub hls: usize,
     /// WebRTC, however signalled.
     pub webrtc: usize,
+    /// How often those who are there now were too slow, and went on at a later
+    /// picture.
+    pub gaps: u64,
 }
 
 /// What a live stream is made of, shared by all who play it.

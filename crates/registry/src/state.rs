@@ -78,6 +78,7 @@ impl Row {
             rtmp: count(|p| p == Protocol::Rtmp),
             hls: count(|p| p == Protocol::Hls),
             webrtc: count(Protocol::is_webrtc),
+            gaps: there().map(|(_, session)| session.traffic.gaps()).sum(),
         }
     }
 

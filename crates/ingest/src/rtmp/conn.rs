@@ -153,7 +153,7 @@ impl Conn {
         match self.context.admission.ask(request.clone()).await {
             Ok(pass) => Ok(Asked { request, pass }),
             Err(why) => {
-                tracing::info!(stream = %request.stream, %action, %why, "refused");
+                tracing::debug!(stream = %request.stream, %action, %why, "refused");
                 let blocked = blocked_text(&request);
                 Err(words(dialect::refused(action, why, &target.id, &blocked)))
             }

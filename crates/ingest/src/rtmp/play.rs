@@ -52,7 +52,7 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     let player = match joined {
         Ok(player) => player,
         Err(why) => {
-            tracing::info!(%why, "refused");
+            tracing::debug!(%why, "refused");
             let blocked = blocked_text(&request);
             let status = dialect::refused(request.action, why, request.stream.id.as_str(), &blocked);
             let _ = wire.engine.refuse(id, &status);
@@ -63,7 +63,7 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
         return Ok(Next::Idle);
     }
     *arrival = None;
-    tracing::info!("playing");
+    tracing::debug!("playing");
     let heard = Instant::now();
     let mut playing =
         Playing { wire, context, request, player, orders, reader: None, farewell: None, heard, pings: 0 };

@@ -116,7 +116,7 @@ impl Line<'_> {
 
     /// He did not go live. An order that came meanwhile knows best why.
     fn refused(&mut self, why: Refused) -> Next {
-        tracing::info!(%why, "refused");
+        tracing::debug!(%why, "refused");
         if let Some(order) = self.orders.try_next() {
             return self.on_order(Some(order));
         }

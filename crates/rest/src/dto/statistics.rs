@@ -41,6 +41,9 @@ pub(crate) struct StreamStatistics {
     /// room to transcode.
     #[serde(rename = "webRTCKeyframesOnly")]
     keyframes_only: bool,
+    /// AMS has no such field. How often players of now were too slow and skipped.
+    #[serde(rename = "slowPlayerSkips")]
+    skips: u64,
 }
 
 impl StreamStatistics {
@@ -50,6 +53,7 @@ impl StreamStatistics {
         Self {
             watchers: stream.map_or(Watchers::NO_STREAM, |stream| Watchers::new(stream.players)),
             keyframes_only: live.is_some_and(|live| live.keyframes_only),
+            skips: stream.map_or(0, |stream| stream.players.gaps),
         }
     }
 }

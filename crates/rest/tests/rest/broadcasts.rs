@@ -62,7 +62,7 @@ fn live(id: &str) -> StreamView {
     StreamView {
         live: Some(live),
         registered: false,
-        players: PlayerCounts { rtmp: 1, hls: 2, webrtc: 3 },
+        players: PlayerCounts { rtmp: 1, hls: 2, webrtc: 3, gaps: 4 },
         ..idle(id)
     }
 }
@@ -215,7 +215,9 @@ async fn statistics_count_players_and_are_minus_one_for_nothing() {
         })
     };
     let of_stream = |rtmp, hls, webrtc, dash| {
-        with(counts(rtmp, hls, webrtc, dash), &json!({"webRTCKeyframesOnly": false}))
+        let skips = if rtmp > 0 { 4 } else { 0 };
+        let ours = json!({"webRTCKeyframesOnly": false, "slowPlayerSkips": skips});
+        with(counts(rtmp, hls, webrtc, dash), &ours)
     };
     for id in ["cam", "a%7Cb", "%20"] {
         let reply = world.get(&at(&format!("/{id}/broadcast-statistics"))).await;
