@@ -236,8 +236,11 @@ fn the_websocket_survives_what_no_sdk_would_send() {
     socket.send(r#"{"command":"takeCandidate","streamId":"s","candidate":"candidate:not one"}"#).unwrap();
     socket.send("{").unwrap();
     assert_refused(&mut socket, "{");
-    // A frame that claims 2^62 bytes.
+    // A frame that claims 2^62 bytes, and more of them than the server may grow by.
     socket.raw(&[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    let _refused = (0..200).try_for_each(|_| socket.raw(&[0; 1 << 20]));
+    scene.check();
+    assert!(matches!(socket.receive(), Ok(None)), "a frame that is too long is waited for");
     scene.end();
 }
 

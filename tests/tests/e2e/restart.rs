@@ -3,8 +3,12 @@
 use sluice_tests::browser::{Browser, Page};
 use sluice_tests::clip::clips;
 use sluice_tests::ffmpeg;
+use sluice_tests::hls::{FOLDER, Grant};
+use sluice_tests::http;
 use sluice_tests::machine;
+use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::server::Server;
+use sluice_tests::wait::eventually;
 
 const STREAM: &str = "again";
 
@@ -33,5 +37,46 @@ fn hls_js_plays_on_when_the_publisher_comes_back_with_a_smaller_picture() {
         serde_json::json!([]),
         "fatal errors"
     );
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_publisher_who_takes_himself_over_leaves_his_players_where_they_are() {
+    let _machine = machine::whole();
+    let server = Server::start().unwrap();
+    let (rest, clips) = (server.rest(), clips().unwrap());
+    rest.require_codes().unwrap();
+    rest.add(STREAM, "publisher", "publish").unwrap();
+    rest.add(STREAM, "alice", "play").unwrap();
+    let publish = || {
+        let query = rest.query(STREAM, "publisher", "publish").unwrap();
+        ffmpeg::publish(&clips.plain, &server.rtmp_url(&format!("{STREAM}?{query}"))).unwrap()
+    };
+    let mut first = publish();
+    rest.wait_live(STREAM).unwrap();
+    let name = format!("{STREAM}?{}", rest.query(STREAM, "alice", "play").unwrap());
+    let rtmp = RtmpClient::play(server.rtmp, &name).unwrap();
+    let query = rest.query(STREAM, "alice", "play").unwrap();
+    let hls = Grant::take(server.http, &format!("{FOLDER}{STREAM}.m3u8?{query}")).unwrap();
+    rtmp.more(100_000).unwrap();
+
+    let _second = publish();
+    let mut asked = 0;
+    eventually("segments of the second publisher behind those of the first", || {
+        let answer = http::get(server.http, &hls.playlist).unwrap();
+        asked += 1;
+        assert_eq!(answer.status, 200, "the playlist is gone after {asked} requests");
+        let text = answer.text();
+        text.split_once("#EXT-X-DISCONTINUITY\n").filter(|(_, after)| after.contains("#EXTINF")).map(drop)
+    })
+    .unwrap();
+    first.wait().expect("the first connection is closed");
+    let audited = |line: &String| line.contains("taken over by a new login").then_some(());
+    server.process.log.find(audited).expect("the take-over is in the audit log");
+    let then = Grant::read(server.http, hls.playlist).unwrap();
+    assert!(then.sequence >= hls.sequence, "{} after {}", then.sequence, hls.sequence);
+    assert_eq!(http::get(server.http, &then.segment).unwrap().status, 200);
+    rtmp.more(100_000).unwrap();
+    assert!(!rtmp.is_closed());
     server.stop().unwrap();
 }
