@@ -320,8 +320,9 @@ async fn websocket(
     let known = app.filter(|app| webrtc.admission().settings(app).is_some());
     let Some(app) = known else { return Ok(plain(StatusCode::NOT_FOUND, "not found")) };
     let from = peer(&webrtc, &request);
-    let (response, out, frames) = actix_ws::handle(&request, body)?;
     let max = signalling::dialect::MAX_MESSAGE;
+    let body = signalling::frames::limit(&request, body, max as u64).await?;
+    let (response, out, frames) = actix_ws::handle(&request, body)?;
     let frames = frames.max_frame_size(max).aggregate_continuations().max_continuation_size(max);
     let webrtc = webrtc.into_inner();
     actix_web::rt::spawn(signalling::socket::Socket::run(webrtc, app, from, out, frames));
