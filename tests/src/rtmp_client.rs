@@ -6,11 +6,20 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use crate::rtmp_wire::{self, Status};
 use crate::wait::eventually;
+
+/// Bytes that a narrow link takes at a time.
+const NARROW: usize = 4096;
+
+/// Bytes that may be under way on it. With much less, loopback's large segments make
+/// the kernel wait for its own timers.
+const WINDOW: usize = 32 << 10;
 
 /// A connection that plays or wants to publish. Dropping it closes it.
 pub struct RtmpClient {
@@ -25,6 +34,14 @@ impl RtmpClient {
         Self::ask(host, &[text("play"), number(3.0), vec![5], text(name)])
     }
 
+    /// Plays over a narrow link: takes so many bytes a second, and its kernel holds little.
+    pub fn play_slowly(host: SocketAddr, name: &str, bytes_per_second: usize) -> Result<Self> {
+        let stream = TcpStream::connect(host)?;
+        set_socket_recv_buffer_size(&stream, WINDOW)?;
+        let pace = Duration::from_secs_f64(NARROW as f64 / bytes_per_second as f64);
+        Self::ask_over(stream, &[text("play"), number(3.0), vec![5], text(name)], Some(pace))
+    }
+
     /// Connects to application `live` and asks to publish `name`, which may carry a query. It
     /// has nothing to send, so the stream does not become live.
     pub fn publish(host: SocketAddr, name: &str) -> Result<Self> {
@@ -32,14 +49,17 @@ impl RtmpClient {
     }
 
     fn ask(host: SocketAddr, request: &[Vec<u8>]) -> Result<Self> {
-        let mut stream = TcpStream::connect(host)?;
+        Self::ask_over(TcpStream::connect(host)?, request, None)
+    }
+
+    fn ask_over(mut stream: TcpStream, request: &[Vec<u8>], pace: Option<Duration>) -> Result<Self> {
         // C0, C1 with the zeros of the simple handshake, C2 that nobody compares.
         stream.write_all(&[&[3][..], &[0; 1536], &[0; 1536]].concat())?;
         stream.write_all(&connect())?;
         stream.write_all(&command(0, &[text("createStream"), number(2.0), vec![5]]))?;
         stream.write_all(&command(1, request))?;
         let client = Self { stream, received: Arc::default(), closed: Arc::default() };
-        client.read()?;
+        client.read(pace)?;
         Ok(client)
     }
 
@@ -74,13 +94,15 @@ impl RtmpClient {
         Ok(self.stream.local_addr()?.port())
     }
 
-    fn read(&self) -> Result<()> {
+    fn read(&self, pace: Option<Duration>) -> Result<()> {
         let mut stream = self.stream.try_clone().context("a second handle")?;
         let (received, closed) = (self.received.clone(), self.closed.clone());
         std::thread::spawn(move || {
-            let mut bytes = [0; 16384];
+            let mut bytes = vec![0; if pace.is_some() { NARROW } else { 16384 }];
             while let Ok(count @ 1..) = stream.read(&mut bytes) {
                 received.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..count]);
+                // The link's own speed; nothing waits for it.
+                pace.iter().for_each(|pace| std::thread::sleep(*pace));
             }
             closed.store(true, Ordering::SeqCst);
         });

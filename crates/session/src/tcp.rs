@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a fence may take. What a player's connection holds of one picture, some
-/// 100 KB at most, leaves in this time over any link that the stream fits through;
-/// a peer that has not taken it is stalled, and reconnects. Below the deadline
-/// after which a session's actor tears the connection down.
-pub const PATIENCE: Duration = Duration::from_millis(150);
+/// How long a fence may take. What the kernel holds of a player's media, some 16 KB,
+/// leaves in this time over any link that a stream of 1 Mbit/s fits through; a peer
+/// that has not taken it is stalled, and reconnects. Below the deadline after which
+/// a session's actor tears the connection down.
+pub const PATIENCE: Duration = Duration::from_millis(210);
 
 /// The kernel has no event for "all sent" (only for "all acknowledged"), so it is
 /// asked again and again.

@@ -6,6 +6,7 @@ mod hostile;
 mod restart;
 mod secrets;
 mod silence;
+mod slow;
 mod statistics;
 mod table;
 mod tour;

@@ -43,12 +43,18 @@ impl Outbox {
         self.len == 0
     }
 
-    /// What to write next, as many pieces as fit.
-    pub(super) fn slices<'a>(&'a self, into: &mut [IoSlice<'a>; SLICES]) -> usize {
+    /// What to write next, as many pieces as fit, `most` bytes of them.
+    pub(super) fn slices<'a>(&'a self, mut most: usize, into: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.written;
         let mut count = 0;
         for (slot, (_, run)) in into.iter_mut().zip(&self.runs) {
-            *slot = IoSlice::new(&run[std::mem::take(&mut skip)..]);
+            let rest = &run[std::mem::take(&mut skip)..];
+            let piece = &rest[..rest.len().min(most)];
+            if piece.is_empty() {
+                break;
+            }
+            *slot = IoSlice::new(piece);
+            most -= piece.len();
             count += 1;
         }
         count
@@ -95,8 +101,12 @@ mod tests {
     use super::*;
 
     fn rest(outbox: &Outbox) -> Vec<u8> {
+        some(outbox, usize::MAX)
+    }
+
+    fn some(outbox: &Outbox, most: usize) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = outbox.slices(&mut slices);
+        let count = outbox.slices(most, &mut slices);
         slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
@@ -107,6 +117,7 @@ mod tests {
         outbox.push(Carries::Media, Bytes::from_static(b"defgh"));
         assert_eq!(outbox.advance(5), 0);
         assert_eq!(rest(&outbox), b"fgh");
+        assert_eq!((some(&outbox, 2), some(&outbox, 0)), (b"fg".to_vec(), Vec::new()));
         assert_eq!(outbox.advance(3), 5);
         assert!(outbox.is_empty() && rest(&outbox).is_empty());
     }

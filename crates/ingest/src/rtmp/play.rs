@@ -19,7 +19,7 @@ use tokio_util::sync::WaitForCancellationFuture;
 
 use super::conn::{Context, Next, Role, blocked_text};
 use super::dialect;
-use super::wire::{Wire, WireError};
+use super::wire::{Begun, Wire, WireError};
 
 /// Bytes that may wait for the kernel before the task stops pulling frames.
 const QUEUE: usize = 64 << 10;
@@ -211,6 +211,9 @@ impl Playing<'_> {
     }
 
     fn on_ping(&mut self) -> Option<Next> {
+        if self.wire.is_held() {
+            return None;
+        }
         if self.wire.heard().elapsed() > SILENT {
             return Some(Next::Close);
         }
@@ -225,17 +228,17 @@ impl Playing<'_> {
         let over = match what {
             What::Standing(SetStanding::Grant) => self.resume(),
             What::Standing(SetStanding::Suspend { .. }) => {
-                self.silence(&Status::good(dialect::PAUSED, &text), None).await
+                self.silence(&Status::good(dialect::PAUSED, &text), Begun::Hold).await
             }
             What::Standing(SetStanding::Revoke(why)) => {
                 let why = dialect::ended(self.request.action, why, &text);
-                self.silence(&why, Some(Next::Close)).await
+                self.silence(&why, Begun::Break).await.or(Some(Next::Close))
             }
             What::Hush => {
                 (self.reader, self.farewell) = (None, None);
                 // The next publisher may have come before this order did.
                 self.player.live.mark_changed();
-                self.silence(&dialect::SILENCED, None).await
+                self.silence(&dialect::SILENCED, Begun::Break).await
             }
             What::Close(why) => Some(self.say(&dialect::ended(self.request.action, why, &text))),
         };
@@ -245,15 +248,16 @@ impl Playing<'_> {
     }
 
     /// Holds all media back, then tells the peer why.
-    async fn silence(&mut self, why: &Status<'_>, then: Option<Next>) -> Option<Next> {
-        if self.wire.silence().await == Drained::Reset {
+    async fn silence(&mut self, why: &Status<'_>, begun: Begun) -> Option<Next> {
+        if self.wire.silence(begun).await == Drained::Reset {
             return Some(Next::Close);
         }
         self.wire.engine.status(why);
-        then
+        None
     }
 
     fn resume(&mut self) -> Option<Next> {
+        self.wire.release();
         if let Some(reader) = &mut self.reader {
             reader.restart();
         }
@@ -271,7 +275,7 @@ impl Playing<'_> {
     /// no block would find it.
     async fn leave(self, ended: Result<Next, WireError>) -> Result<Next, WireError> {
         match ended {
-            Ok(next) if self.wire.silence().await == Drained::Sent => Ok(next),
+            Ok(next) if self.wire.silence(Begun::Break).await == Drained::Sent => Ok(next),
             Ok(_) => Ok(Next::Close),
             Err(error) => {
                 self.wire.reset();

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rtmp::{Engine, EngineError, Event};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use session::tcp::{self, Drained};
 use session::{ChannelPlane, Orders};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -17,7 +19,7 @@ use super::outbox::{Carries, Outbox, SLICES};
 
 /// Unsent bytes that the kernel may hold for one player. Small, so that a block
 /// has little to wait for; large enough for a picture of 1 Mbit/s.
-const NOTSENT: u32 = 16 << 10;
+const NOTSENT: usize = 16 << 10;
 
 /// Read at a time.
 const READ: usize = 32 << 10;
@@ -29,6 +31,23 @@ const UNREAD: usize = 1 << 20;
 
 /// A peer that takes nothing for so long is gone.
 const STALLED: Duration = Duration::from_secs(10);
+
+/// How much of a fence's time goes to finishing a message that has begun; the rest
+/// is for the kernel to send what it holds.
+const FINISH: Duration = Duration::from_millis(60);
+
+/// A peer that is not written to for the time of a block is still there if its
+/// kernel answers.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// What becomes of a message that a fence finds begun and cannot finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It waits, and everything behind it, until [`Wire::release`].
+    Hold,
+    /// It must never be finished, so the connection goes with it.
+    Break,
+}
 
 /// Why a connection cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +71,10 @@ pub(super) struct Wire {
     socket: Arc<TcpStream>,
     pub(super) engine: Engine,
     outbox: Outbox,
+    /// Bytes written since the kernel said that it holds few.
+    unasked: usize,
+    /// Nothing is written: a message that has begun must not go on now.
+    held: bool,
     buffer: Box<[u8]>,
     /// When the peer last said something.
     heard: Instant,
@@ -62,11 +85,15 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(socket: TcpStream, random: &[u8; rtmp::HANDSHAKE_LEN]) -> io::Result<Self> {
         socket.set_nodelay(true)?;
-        SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT)?;
+        let options = SockRef::from(&socket);
+        options.set_tcp_notsent_lowat(NOTSENT as u32)?;
+        options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 6))?;
         Ok(Self {
             socket: Arc::new(socket),
             engine: Engine::new(random),
             outbox: Outbox::default(),
+            unasked: 0,
+            held: false,
             buffer: vec![0; READ].into(),
             heard: Instant::now(),
             progress: Instant::now(),
@@ -125,11 +152,15 @@ impl Wire {
         self.take_control();
         let mut media = 0;
         while self.wants_write() {
+            if self.unasked >= NOTSENT && !self.has_room()? {
+                break;
+            }
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.outbox.slices(&mut slices);
+            let count = self.outbox.slices(NOTSENT.saturating_sub(self.unasked), &mut slices);
             match self.socket.try_write_vectored(&slices[..count]) {
                 Ok(0) => return Err(WireError::Closed),
                 Ok(n) => {
+                    self.unasked += n;
                     media += self.outbox.advance(n);
                     self.progress = Instant::now();
                 }
@@ -140,8 +171,28 @@ impl Wire {
         Ok(media)
     }
 
+    /// Whether the kernel holds little unsent. It keeps to its limit only where it
+    /// begins a segment, and one takes 64 KB; so it is asked before more is written.
+    fn has_room(&mut self) -> Result<bool, WireError> {
+        let socket = &self.socket;
+        // Through tokio, so that `writable` waits when there is none.
+        let asked = socket.try_io(Interest::WRITABLE, || {
+            let mut look = [PollFd::new(socket, PollFlags::OUT)];
+            poll(&mut look, Some(&Timespec::default()))?;
+            if look[0].revents().is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match asked {
+            Ok(()) => {
+                self.unasked = 0;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn wants_write(&self) -> bool {
-        !self.outbox.is_empty()
+        !self.held && !self.outbox.is_empty()
     }
 
     /// What the engine wrote beside media goes into the queue. The stall clock
@@ -190,24 +241,38 @@ impl Wire {
         self.heard
     }
 
-    /// The fence: what is queued of media is dropped, a message that has begun is
-    /// finished, and no media byte leaves after this returns. A peer that does not
-    /// take that much in time loses its connection.
-    pub(super) async fn silence(&mut self) -> Drained {
+    /// The fence: what is queued of media is dropped, and no media byte leaves
+    /// after this returns. A message that has begun is finished if that goes fast.
+    /// A peer that does not take in time what the kernel holds loses its connection.
+    pub(super) async fn silence(&mut self, begun: Begun) -> Drained {
         self.take_control();
         self.outbox.drop_media();
-        let deadline = Instant::now() + tcp::PATIENCE;
-        match tokio::time::timeout_at(deadline, self.finish_message()).await {
-            Ok(Ok(())) => tcp::drain(self.fd(), deadline).await,
-            Ok(Err(_)) | Err(_) => {
-                self.reset();
-                Drained::Reset
-            }
+        let start = Instant::now();
+        // Err: too slow, or gone; which of them, the next call tells.
+        let _ = tokio::time::timeout_at(start + FINISH, self.finish_message()).await;
+        self.held = self.outbox.has_begun_media();
+        if self.held && begun == Begun::Break {
+            self.reset();
+            return Drained::Reset;
+        }
+        tcp::drain(self.fd(), start + tcp::PATIENCE).await
+    }
+
+    /// Media may flow again. Who was asked nothing meanwhile is not to blame for his
+    /// silence.
+    pub(super) fn release(&mut self) {
+        if std::mem::take(&mut self.held) {
+            (self.progress, self.heard) = (Instant::now(), Instant::now());
         }
     }
 
+    /// Whether the peer can be told nothing now.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
     async fn finish_message(&mut self) -> Result<(), WireError> {
-        while self.outbox.has_begun_media() {
+        while self.outbox.has_begun_media() && !self.held {
             self.socket.writable().await?;
             self.write()?;
         }
