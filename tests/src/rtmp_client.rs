@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::net::sockopt::set_socket_recv_buffer_size;
+use socket2::{Domain, Socket, Type};
 
 use crate::rtmp_wire::{self, Status};
 use crate::wait::eventually;
 
 /// Bytes that a narrow link takes at a time.
-const NARROW: usize = 4096;
+const NARROW: usize = 1024;
 
-/// Bytes that may be under way on it. With much less, loopback's large segments make
-/// the kernel wait for its own timers.
-const WINDOW: usize = 32 << 10;
+/// Bytes that may be under way on it, and in one packet: loopback's packets of 64 KB would
+/// let nothing through for long, and then all at once.
+const WINDOW: usize = 4 << 10;
+const SEGMENT: u32 = 1460;
 
 /// A connection that plays or wants to publish. Dropping it closes it.
 pub struct RtmpClient {
@@ -36,8 +37,11 @@ impl RtmpClient {
 
     /// Plays over a narrow link: takes so many bytes a second, and its kernel holds little.
     pub fn play_slowly(host: SocketAddr, name: &str, bytes_per_second: usize) -> Result<Self> {
-        let stream = TcpStream::connect(host)?;
-        set_socket_recv_buffer_size(&stream, WINDOW)?;
+        let socket = Socket::new(Domain::for_address(host), Type::STREAM, None)?;
+        socket.set_tcp_mss(SEGMENT)?;
+        socket.set_recv_buffer_size(WINDOW)?;
+        socket.connect(&host.into())?;
+        let stream = socket.into();
         let pace = Duration::from_secs_f64(NARROW as f64 / bytes_per_second as f64);
         Self::ask_over(stream, &[text("play"), number(3.0), vec![5], text(name)], Some(pace))
     }

@@ -19,7 +19,7 @@ use super::outbox::{Carries, Outbox, SLICES};
 
 /// Unsent bytes that the kernel may hold for one player. Small, so that a block
 /// has little to wait for; large enough for a picture of 1 Mbit/s.
-const NOTSENT: usize = 16 << 10;
+const NOTSENT: usize = 8 << 10;
 
 /// Read at a time.
 const READ: usize = 32 << 10;
