@@ -159,7 +159,9 @@ impl State {
         now: WallMs,
     ) -> Batch {
         let mut write = Batch::new();
-        if let Some(held) = self.permits.get_mut(permit).filter(|held| recorded(&held.stream.app)) {
+        if let Some(held) =
+            self.permits.get_mut(permit).filter(|held| !held.is_revoked() && recorded(&held.stream.app))
+        {
             self.events.connected(held, now, &mut write);
         }
         write

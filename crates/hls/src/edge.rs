@@ -138,7 +138,13 @@ impl Edge {
         let player =
             pass.attach(Plane { edge, grant: weak, session, over: over.clone() }).await?.play().await?;
         grant.sit(player);
-        let loser = self.grants.keep(&grant, self.clock.now().mono);
+        let loser = match self.grants.keep(&grant, self.clock.now().mono) {
+            Ok(loser) => loser,
+            Err(twin) => {
+                grant.rise();
+                return Ok(twin);
+            }
+        };
         loser.iter().for_each(|grant| self.crowd_out(grant));
         if over.load(Ordering::Acquire) {
             self.unseat(&grant, session);

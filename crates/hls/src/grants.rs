@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use contract::{Clock, StreamKey};
+use contract::{Clock, Standing, StreamKey};
 
 use crate::grant::{Grant, Key, lock};
 use crate::token::{GrantId, Signer, Token};
@@ -64,13 +64,18 @@ impl Grants {
     }
 
     /// Puts a grant that got its session into the table. Answers which one of the
-    /// same address must end for it, if any.
-    pub(crate) fn keep(&self, grant: &Arc<Grant>, now: Instant) -> Option<Arc<Grant>> {
+    /// same address must end for it, if any; as an error the grant that another
+    /// request of the same player got meanwhile, which serves both.
+    pub(crate) fn keep(&self, grant: &Arc<Grant>, now: Instant) -> Result<Option<Arc<Grant>>, Arc<Grant>> {
         let mut table = lock(&self.table);
+        let twin = table.find(&grant.key).filter(|twin| twin.id != grant.id);
+        if let Some(twin) = twin.filter(|twin| twin.standing() == Some(Standing::Granted)) {
+            return Err(twin);
+        }
         table.by_key.insert(grant.key.clone(), grant.id);
         table.by_id.insert(grant.id, grant.clone());
         table.by_network.entry(network(grant.key.peer)).or_default().insert(grant.id);
-        table.loser(grant, now)
+        Ok(table.loser(grant, now))
     }
 
     /// The grant that a token of a request for this stream stands for.
@@ -163,7 +168,7 @@ mod tests {
                         .for_each(|g| g.hear(now()));
                 }
                 let grant = grants.of(&key(n, &peer(n)), &clock.clock()).unwrap();
-                let loser = grants.keep(&grant, now().mono);
+                let loser = grants.keep(&grant, now().mono).unwrap();
                 assert!(loser.is_none() || n == MOST_OF_ONE, "{n}");
                 loser
             })

@@ -153,6 +153,21 @@ impl Packager {
         }
     }
 
+    /// Number of the next segment: all before it are of what was packed so far.
+    pub(crate) fn next(&self) -> u64 {
+        self.window.next()
+    }
+
+    /// Whether there is any segment with a lower number than this.
+    pub(crate) fn has_before(&self, number: u64) -> bool {
+        self.window.has_before(number)
+    }
+
+    /// Drops all segments with lower numbers than this.
+    pub(crate) fn forget_before(&mut self, number: u64) {
+        self.window.forget_before(number);
+    }
+
     /// Drops playlist and segments at once: the publisher is blocked. Numbering
     /// goes on.
     pub fn silence(&mut self) {

@@ -7,6 +7,7 @@
 //! the next player then starts at once. When the publisher leaves, the shelf
 //! stays for the playlist's lifetime, and goes on if he returns.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,8 +42,14 @@ pub(crate) struct Shelf {
 struct State {
     packager: Packager,
     live: Option<Arc<Live>>,
+    /// Earlier publishes of which there are segments, and the number of the first
+    /// segment that is none of them any more; oldest first.
+    past: VecDeque<(Arc<Live>, u64)>,
     phase: Phase,
 }
+
+/// Earlier publishes that a shelf keeps segments of; those of the oldest go.
+const PAST: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -67,7 +74,7 @@ impl Shelf {
     pub(crate) fn new(view: LiveView, shape: Shape, clock: &Clock) -> Self {
         let packager = Packager::new(shape, clock.now().wall.0 / 1000);
         Self {
-            state: Mutex::new(State { packager, live: None, phase: Phase::Live }),
+            state: Mutex::new(State { packager, live: None, past: VecDeque::new(), phase: Phase::Live }),
             changed: watch::Sender::new(()),
             views: watch::Sender::new(view),
         }
@@ -95,7 +102,9 @@ impl Shelf {
 
     /// Looks into the packager.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Packager) -> T) -> T {
-        look(&lock(&self.state).packager)
+        let mut state = lock(&self.state);
+        state.forget_silenced();
+        look(&state.packager)
     }
 
     /// Waits until there is something to play, a bounded time.
@@ -117,7 +126,8 @@ impl Shelf {
 
     /// `None`: wait.
     fn answer(&self) -> Option<Result<(), Nothing>> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
+        state.forget_silenced();
         match state.answer() {
             // The next publisher is there already, and the task comes to him.
             Some(Err(_)) if state.phase == Phase::Over && self.is_ahead_of(&state) => None,
@@ -136,10 +146,7 @@ impl Shelf {
     /// The publisher was silenced: empties the shelf before the task comes to
     /// it. Orders of an earlier publisher's silence change nothing.
     pub(crate) fn hush(&self) {
-        let mut state = lock(&self.state);
-        if state.live.as_ref().is_some_and(|live| live.frames.ended() == Some(EndReason::Silenced)) {
-            state.packager.silence();
-        }
+        lock(&self.state).forget_silenced();
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -150,6 +157,35 @@ impl Shelf {
 }
 
 impl State {
+    /// Another publish follows what was packed so far.
+    fn begin(&mut self, live: Arc<Live>, shape: Shape) {
+        let _ = self.packager.begin(shape);
+        let next = self.packager.next();
+        self.past.extend(self.live.replace(live).map(|live| (live, next)));
+        if self.past.len() > PAST
+            && let Some((_, number)) = self.past.pop_front()
+        {
+            self.packager.forget_before(number);
+        }
+        let packager = &self.packager;
+        self.past.retain(|(_, number)| packager.has_before(*number));
+        self.phase = Phase::Live;
+    }
+
+    /// Drops the segments of publishers that were silenced, also of those that had
+    /// left before. What is older goes with them.
+    fn forget_silenced(&mut self) {
+        let silenced = |live: &Live| live.frames.ended() == Some(EndReason::Silenced);
+        if let Some(at) = self.past.iter().rposition(|(live, _)| silenced(live)) {
+            let number = self.past[at].1;
+            self.past.drain(..=at);
+            self.packager.forget_before(number);
+        }
+        if self.live.as_deref().is_some_and(silenced) {
+            self.packager.silence();
+        }
+    }
+
     fn answer(&self) -> Option<Result<(), Nothing>> {
         match self.phase {
             _ if !self.packager.is_empty() => Some(Ok(())),
@@ -196,11 +232,7 @@ impl Filler {
     async fn fill(&self, live: Arc<Live>) {
         let mut reader = live.frames.reader();
         let shape = (self.shape)();
-        self.shelf.change(|state| {
-            let _ = state.packager.begin(shape);
-            state.live = Some(live);
-            state.phase = Phase::Live;
-        });
+        self.shelf.change(|state| state.begin(live, shape));
         loop {
             let event = reader.next().await;
             let ended = matches!(event, Event::Ended(_));

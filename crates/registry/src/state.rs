@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use contract::registry::{
@@ -30,39 +30,26 @@ struct Row {
     record: Option<StreamRecord>,
     publisher: Option<Publisher>,
     players: BTreeMap<SessionId, (Protocol, SessionRef)>,
-    /// The publish before, while nobody else publishes: HLS still plays it.
-    ended: Option<(SubscriberId, Arc<Live>)>,
     /// What players follow; says the same as `publisher`.
     live: watch::Sender<Option<Arc<Live>>>,
 }
 
 impl Row {
     fn new() -> Self {
-        Self {
-            record: None,
-            publisher: None,
-            players: BTreeMap::new(),
-            ended: None,
-            live: watch::Sender::new(None),
-        }
+        Self { record: None, publisher: None, players: BTreeMap::new(), live: watch::Sender::new(None) }
     }
 
     fn is_idle(&self) -> bool {
         self.record.is_none() && self.publisher.is_none() && self.players.is_empty()
     }
 
-    fn set_publisher(&mut self, publisher: Option<Publisher>) {
+    /// Puts another in the publisher's place, or nobody; who was there before.
+    fn set_publisher(&mut self, publisher: Option<Publisher>) -> Option<Publisher> {
         self.live.send_replace(publisher.as_ref().map(|p| p.live.clone()));
-        let before = std::mem::replace(&mut self.publisher, publisher);
-        self.ended = before.and_then(|p| Some((p.subscriber?, p.live))).filter(|_| self.publisher.is_none());
+        std::mem::replace(&mut self.publisher, publisher)
     }
 
-    /// Empties a publish's rings; its players are to be hushed.
-    fn hush(&self, live: &Live) -> Vec<SessionRef> {
-        live.frames.silence();
-        if let Some(packets) = &live.packets {
-            packets.silence();
-        }
+    fn audience(&self) -> Vec<SessionRef> {
         self.players.values().map(|(_, session)| session.clone()).collect()
     }
 
@@ -104,10 +91,28 @@ impl Row {
     }
 }
 
+/// A publish that ended, of which HLS may still have segments.
+#[derive(Debug)]
+struct Past {
+    stream: StreamKey,
+    subscriber: SubscriberId,
+    live: Weak<Live>,
+}
+
+/// Empties a publish's rings.
+fn silence(live: &Live) {
+    live.frames.silence();
+    if let Some(packets) = &live.packets {
+        packets.silence();
+    }
+}
+
 /// All rows.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     rows: HashMap<StreamKey, Row>,
+    /// As long as somebody holds anything of them; whoever publishes meanwhile.
+    past: Vec<Past>,
     generations: u64,
 }
 
@@ -164,7 +169,7 @@ impl State {
             keyframes_only: KeyframesOnly::default(),
         };
         let row = self.row(&ask.stream);
-        row.set_publisher(Some(Publisher {
+        let before = row.set_publisher(Some(Publisher {
             session: ask.session.clone(),
             protocol: ask.protocol,
             subscriber: ask.subscriber.clone(),
@@ -176,6 +181,7 @@ impl State {
             record.finished = true;
             record.clone()
         });
+        self.remember(&ask.stream, before);
         Ok(Granted { frames, packets, write: first })
     }
 
@@ -191,6 +197,22 @@ impl State {
             }
             current => Ok(current.is_some()),
         }
+    }
+
+    fn remember(&mut self, stream: &StreamKey, ended: Option<Publisher>) {
+        self.past.retain(|past| past.live.strong_count() > 0);
+        if let Some(Publisher { subscriber: Some(subscriber), live, .. }) = ended {
+            self.past.push(Past { stream: stream.clone(), subscriber, live: Arc::downgrade(&live) });
+        }
+    }
+
+    /// Silences what is left of a subscriber's earlier publishes; whether anything
+    /// was.
+    fn silence_past(&mut self, stream: &StreamKey, subscriber: &SubscriberId) -> bool {
+        let his = |past: &&Past| past.stream == *stream && past.subscriber == *subscriber;
+        let left: Vec<_> = self.past.iter().filter(his).filter_map(|past| past.live.upgrade()).collect();
+        left.iter().for_each(|live| silence(live));
+        !left.is_empty()
     }
 
     fn live_count(&self, app: &AppName) -> usize {
@@ -218,7 +240,8 @@ impl State {
         let Some(row) = self.rows.get_mut(key) else { return };
         row.players.remove(&session);
         if row.publisher.as_ref().is_some_and(|p| p.session.id == session) {
-            row.set_publisher(None);
+            let ended = row.set_publisher(None);
+            self.remember(key, ended);
         }
         self.forget_idle(key);
     }
@@ -229,18 +252,21 @@ impl State {
         let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
         let Some(publisher) = row.publisher.take_if(|p| p.session.id == session) else { return Vec::new() };
         row.set_publisher(None);
-        let players = row.hush(&publisher.live);
+        silence(&publisher.live);
+        let players = row.audience();
+        if let Some(subscriber) = &publisher.subscriber {
+            self.silence_past(key, subscriber);
+        }
         self.forget_idle(key);
         players
     }
 
-    /// The same for a publish that has ended, if it was this subscriber's.
+    /// The same for this subscriber's publishes that have ended, whoever publishes
+    /// now.
     pub(crate) fn silence_ended(&mut self, key: &StreamKey, subscriber: &SubscriberId) -> Vec<SessionRef> {
-        let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
-        match row.ended.take_if(|(whose, _)| whose == subscriber) {
-            Some((_, live)) => row.hush(&live),
-            None => Vec::new(),
-        }
+        let something = self.silence_past(key, subscriber);
+        let row = self.rows.get(key).filter(|_| something);
+        row.map(Row::audience).unwrap_or_default()
     }
 
     /// The publisher's session, if there is one.
@@ -314,14 +340,13 @@ impl State {
     /// Everybody who has a place in a stream, and what is still to be had of it
     /// emptied: for a stream that is removed.
     pub(crate) fn evict(&mut self, key: &StreamKey) -> Vec<SessionRef> {
-        let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
-        let live = row.publisher.as_ref().map(|p| p.live.clone());
-        let ended = row.ended.take().map(|(_, live)| live);
+        self.past.iter().filter(|past| past.stream == *key).for_each(|past| {
+            past.live.upgrade().iter().for_each(|live| silence(live));
+        });
+        let Some(row) = self.rows.get(key) else { return Vec::new() };
+        row.publisher.iter().for_each(|p| silence(&p.live));
         let mut sessions: Vec<_> = row.publisher.iter().map(|p| p.session.clone()).collect();
-        sessions.extend(row.players.values().map(|(_, session)| session.clone()));
-        for live in live.iter().chain(&ended) {
-            row.hush(live);
-        }
+        sessions.extend(row.audience());
         sessions
     }
 
@@ -353,15 +378,16 @@ fn over_limit(row: &Row, protocol: Protocol, settings: &AppSettings, now: WallMs
     let of_record = |get: fn(&StreamRecord) -> i64| {
         row.record.as_ref().and_then(|record| u64::try_from(get(record)).ok())
     };
-    let counts = row.counts(settings, now);
-    let (count, limits) = match protocol {
+    type Count = fn(PlayerCounts) -> usize;
+    let (count, limits): (Count, _) = match protocol {
         p if p.is_webrtc() => {
-            (counts.webrtc, [of_record(|r| r.webrtc_limit), settings.streams.webrtc_player_limit])
+            (|counts| counts.webrtc, [of_record(|r| r.webrtc_limit), settings.streams.webrtc_player_limit])
         }
-        Protocol::Hls => (counts.hls, [of_record(|r| r.hls_limit), None]),
+        Protocol::Hls => (|counts| counts.hls, [of_record(|r| r.hls_limit), None]),
         _ => return false,
     };
-    limits.into_iter().flatten().any(|limit| count as u64 >= limit)
+    // Players are counted only where there is a limit.
+    limits.into_iter().flatten().min().is_some_and(|limit| count(row.counts(settings, now)) as u64 >= limit)
 }
 
 fn matches(key: &StreamKey, row: &Row, needle: &str) -> bool {

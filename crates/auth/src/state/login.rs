@@ -90,12 +90,12 @@ impl State {
             return (Vec::new(), Places { limit, taken: total - 1 });
         }
         let too_many = limit.map_or(0, |limit| (total + 1).saturating_sub(limit));
-        let mut silent = self.permits.silent_players(&ask.stream, subscriber, now.wall);
+        let mut silent = self.permits.silent_places(&ask.stream, subscriber, now.wall);
         if silent.len() < too_many || limit == Some(0) {
             return (Vec::new(), Places { limit, taken: total });
         }
         silent.truncate(too_many);
-        (silent, Places { limit, taken: total - too_many })
+        (silent.concat(), Places { limit, taken: total - too_many })
     }
 
     fn count(&mut self, attempt: &Attempt<'_>, refusal: Option<Refusal>, now: Now) {

@@ -141,23 +141,29 @@ impl Permits {
         self.of(stream, subscriber).filter(move |(_, held)| held.action == action && !held.is_revoked())
     }
 
-    /// Players of a subscriber that a new login may replace, the most silent
-    /// first.
-    pub(super) fn silent_players(
+    /// Places of a subscriber's players that a new login may take, the most silent
+    /// first, each with the permits that stand for it. HLS has one place per
+    /// address, which is as silent as the least silent of its permits.
+    pub(super) fn silent_places(
         &self,
         stream: &StreamKey,
         subscriber: &SubscriberId,
         now: WallMs,
-    ) -> Vec<PermitId> {
-        let mut silent: Vec<_> = self
-            .live(stream, subscriber, Action::Play)
-            .filter(|(_, held)| held.proof == Proof::Code)
-            .map(|(id, held)| (held.session.traffic.silent_for(now), held.patience, id))
-            .filter(|(silence, patience, _)| silence >= patience)
-            .map(|(silence, _, id)| (silence, id))
-            .collect();
-        silent.sort_by_key(|&(silence, _)| std::cmp::Reverse(silence));
-        silent.into_iter().map(|(_, id)| id).collect()
+    ) -> Vec<Vec<PermitId>> {
+        let coded = self.live(stream, subscriber, Action::Play).filter(|(_, held)| held.proof == Proof::Code);
+        let mut places: BTreeMap<_, Place> = BTreeMap::new();
+        for (id, held) in coded {
+            let hls = held.protocol == Protocol::Hls;
+            let place = places.entry(if hls { Ok(held.peer) } else { Err(id) }).or_default();
+            let silence = held.session.traffic.silent_for(now);
+            place.silence = if place.permits.is_empty() { silence } else { place.silence.min(silence) };
+            place.patience = place.patience.max(held.patience);
+            place.permits.push(id);
+        }
+        let mut silent: Vec<_> =
+            places.into_values().filter(|place| place.silence >= place.patience).collect();
+        silent.sort_by_key(|place| std::cmp::Reverse(place.silence));
+        silent.into_iter().map(|place| place.permits).collect()
     }
 
     /// Places that a subscriber's players take. Only those that showed a code
@@ -180,4 +186,12 @@ impl Permits {
 pub(super) struct Taken {
     pub(super) connections: usize,
     pub(super) hls: BTreeSet<IpAddr>,
+}
+
+/// See [`Permits::silent_places`].
+#[derive(Debug, Default)]
+struct Place {
+    permits: Vec<PermitId>,
+    silence: Duration,
+    patience: Duration,
 }

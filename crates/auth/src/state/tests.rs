@@ -262,6 +262,26 @@ async fn hls_takes_one_place_per_address() {
 }
 
 #[actix_rt::test]
+async fn an_hls_place_with_two_sessions_is_taken_only_when_both_are_silent() {
+    let mut world = World::new();
+    world.put("alice", Some(SECRET), 1);
+    let mut traffic = Vec::new();
+    let mut hls = |ask: &mut Authorize| {
+        ask.protocol = Protocol::Hls;
+        traffic.push(ask.session.traffic.clone());
+    };
+    let twins = [(); 2].map(|()| world.login_as("alice", Action::Play, &mut hls).unwrap());
+    traffic.iter().for_each(|traffic| traffic.heard(world.now().wall));
+    world.clock.advance(Duration::from_secs(15));
+    traffic[1].heard(world.now().wall);
+    world.clock.advance(Duration::from_secs(15));
+    assert_eq!(world.login("alice", Action::Play).unwrap_err(), Refusal::Limit);
+    world.clock.advance(Duration::from_secs(5));
+    world.login("alice", Action::Play).unwrap();
+    assert!(twins.iter().all(|twin| twin.standing.get() == Standing::Revoked));
+}
+
+#[actix_rt::test]
 async fn an_hls_place_may_be_taken_when_nothing_was_asked_of_it_for_ten_segments() {
     let mut world = World::new();
     world.put("alice", Some(SECRET), 1);

@@ -114,6 +114,19 @@ impl Window {
         self.broken = true;
     }
 
+    pub(super) fn has_before(&self, number: u64) -> bool {
+        self.entries.front().is_some_and(|entry| entry.number < number)
+    }
+
+    pub(super) fn forget_before(&mut self, number: u64) {
+        while self.has_before(number)
+            && let Some(old) = self.entries.pop_front()
+        {
+            self.bytes -= old.segment.bytes.len();
+        }
+        self.evict_inits();
+    }
+
     fn evict(&mut self) {
         let too_many = |w: &Self| w.entries.len() > w.list_size + LATE;
         let too_large = |w: &Self| w.bytes > BYTES && w.entries.len() > FEWEST;

@@ -65,8 +65,18 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     *arrival = None;
     tracing::debug!("playing");
     let heard = Instant::now();
-    let mut playing =
-        Playing { wire, context, request, player, orders, reader: None, farewell: None, heard, pings: 0 };
+    let mut playing = Playing {
+        wire,
+        context,
+        request,
+        player,
+        orders,
+        reader: None,
+        live: None,
+        farewell: None,
+        heard,
+        pings: 0,
+    };
     let ended = playing.run().await;
     playing.leave(ended).await
 }
@@ -79,6 +89,9 @@ struct Playing<'a> {
     orders: Orders,
     /// `None` while nobody publishes.
     reader: Option<BusReader>,
+    /// What it reads. Held, because the registry silences an ended publish for as
+    /// long as somebody holds it.
+    live: Option<Arc<Live>>,
     /// When to tell that the publisher has left.
     farewell: Option<Instant>,
     /// When auth was last told that the peer is there.
@@ -164,6 +177,7 @@ impl Playing<'_> {
         let live: Option<Arc<Live>> = self.player.live.borrow_and_update().clone();
         if let Some(live) = live {
             self.reader = Some(live.frames.reader().patient());
+            self.live = Some(live);
             self.farewell = None;
             self.wire.engine.status(&dialect::PUBLISHED);
         }

@@ -237,13 +237,36 @@ async fn what_is_left_of_an_ended_publish_is_silenced_for_its_own_publisher_only
     let granted = state.publish(&ask, &settings, NOW).unwrap();
     let player = play("cam", Protocol::Hls);
     let live = state.play(&player, &settings, NOW).unwrap();
-    let ring = live.borrow().as_ref().unwrap().frames.clone();
+    let his = live.borrow().clone().unwrap();
+    let ring = his.frames.clone();
     drop(granted);
     state.end(&key("cam"), ask.session.id);
+    // Somebody else may publish meanwhile.
+    let other = publish("cam", None);
+    let _granted = state.publish(&other, &settings, NOW).unwrap();
     assert!(state.silence_ended(&key("cam"), &contract::SubscriberId::parse("mallory").unwrap()).is_empty());
     assert_eq!(ring.ended(), Some(EndReason::Finished));
     assert_eq!(state.silence_ended(&key("cam"), &alice).len(), 1);
     assert_eq!(ring.ended(), Some(EndReason::Silenced));
+    assert!(state.get(&key("cam"), &settings, NOW).unwrap().live.is_some());
+    drop(his);
+    state.end(&key("cam"), other.session.id);
+    assert!(state.past.is_empty(), "nothing is left to be silenced");
+}
+
+#[actix_rt::test]
+async fn who_came_back_is_silenced_with_what_he_sent_before() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let mut first = publish("cam", None);
+    first.subscriber = contract::SubscriberId::parse("alice").ok();
+    state.publish(&first, &settings, NOW).unwrap();
+    let live = state.play(&play("cam", Protocol::Hls), &settings, NOW).unwrap();
+    let before = live.borrow().clone().unwrap();
+    let mut second = publish("cam", Some(first.session.id));
+    second.subscriber = first.subscriber.clone();
+    state.publish(&second, &settings, NOW).unwrap();
+    state.silence(&key("cam"), second.session.id);
+    assert_eq!(before.frames.ended(), Some(EndReason::Silenced));
 }
 
 #[actix_rt::test]

@@ -129,7 +129,7 @@ impl Socket {
         self.heard = self.webrtc.now();
         match frame {
             AggregatedMessage::Text(text) => self.on_text(&text).await,
-            AggregatedMessage::Ping(bytes) => self.out.pong(&bytes).await,
+            AggregatedMessage::Ping(bytes) => patiently(self.out.pong(&bytes)).await,
             AggregatedMessage::Close(_) => Err(Closed),
             AggregatedMessage::Binary(_) => self.problem(Problem::Unclear(Unclear::Message), None).await,
             AggregatedMessage::Pong(_) => Ok(()),
@@ -362,7 +362,7 @@ impl Socket {
         }
         if now.saturating_duration_since(self.pinged) > PING {
             self.pinged = now;
-            self.out.ping(b"").await?;
+            patiently(self.out.ping(b"")).await?;
         }
         let limit = self.settings().map_or(Duration::ZERO, |settings| settings.webrtc.start_timeout);
         let late = |seat: &Seat| match &seat.role {
@@ -414,13 +414,17 @@ impl Socket {
     }
 
     async fn say(&mut self, message: String) -> Result<(), Closed> {
-        // A page that does not read for so long will not.
-        tokio::time::timeout(PATIENCE, self.out.text(message)).await.unwrap_or(Err(Closed))
+        patiently(self.out.text(message)).await
     }
 
     async fn problem(&mut self, problem: Problem, stream: Option<&StreamId>) -> Result<(), Closed> {
         self.say(dialect::problem(problem, stream)).await
     }
+}
+
+/// A page that does not read for so long will not.
+async fn patiently(sending: impl Future<Output = Result<(), Closed>>) -> Result<(), Closed> {
+    tokio::time::timeout(PATIENCE, sending).await.unwrap_or(Err(Closed))
 }
 
 impl From<Busy> for Problem {
