@@ -231,6 +231,27 @@ async fn a_blocked_publisher_leaves_nothing_to_fetch_and_may_come_back() {
 }
 
 #[actix_rt::test]
+async fn what_a_publisher_left_goes_when_he_is_silenced_though_another_publishes() {
+    let mut server = Server::start(false).await;
+    let mut first = server.publish(1000).await;
+    let his = first.until(server.get(LIST)).await;
+    let ring = first.writer.ring();
+    server.act(Do::Over).await;
+    drop(first);
+    let mut second = server.publish(1000).await;
+    let mut both = String::new();
+    while !both.contains("#EXT-X-DISCONTINUITY\n") {
+        both = second.until(server.get(LIST)).await.text().to_owned();
+    }
+    assert_eq!(server.get(&his.url()).await.status, 200);
+    ring.silence();
+    assert_eq!(server.get(&his.url()).await.status, 404, "his segment");
+    let left = server.get(LIST).await;
+    assert_eq!((left.status, left.text().contains("#EXTINF")), (200, true), "the other's stay");
+    assert!(!left.text().contains("#EXT-X-DISCONTINUITY\n"), "{}", left.text());
+}
+
+#[actix_rt::test]
 async fn a_publisher_who_returns_continues_the_playlist() {
     let mut server = Server::start(false).await;
     let mut publisher = server.publish(1000).await;
