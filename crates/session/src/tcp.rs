@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a fence may take. What the kernel holds of a player's media, some 12 KB,
-/// leaves in this time over any link that a stream of 1 Mbit/s fits through; a peer
+/// How long a fence may take. What the kernel holds of a player's media, some 24 KB,
+/// leaves in this time over most links that a stream of 1 Mbit/s fits through; a peer
 /// that has not taken it is stalled, and reconnects. Below the deadline after which
 /// a session's actor tears the connection down.
 pub const PATIENCE: Duration = Duration::from_millis(210);

@@ -19,7 +19,7 @@ use super::outbox::{Carries, Outbox, SLICES};
 
 /// Unsent bytes that the kernel may hold for one player. Small, so that a block
 /// has little to wait for; large enough for a picture of 1 Mbit/s.
-const NOTSENT: usize = 8 << 10;
+const NOTSENT: usize = 16 << 10;
 
 /// Read at a time.
 const READ: usize = 32 << 10;
@@ -152,7 +152,8 @@ impl Wire {
         self.take_control();
         let mut media = 0;
         while self.wants_write() {
-            if self.unasked >= NOTSENT && !self.has_room()? {
+            // What fits whole is not cut in two: a call costs more than the question.
+            if self.unasked + self.outbox.len() > NOTSENT && !self.has_room()? {
                 break;
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
