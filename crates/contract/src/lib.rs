@@ -19,7 +19,7 @@ mod standing;
 pub use access::{Action, Actions, Credentials, Protocol, TotpCode};
 pub use clock::{Clock, ManualClock, Now, WallMs};
 pub use id::{AppName, InvalidId, SessionId, StreamId, StreamKey, SubscriberId};
-pub use peer::{TrustedProxies, UNKNOWN_PEER, canonical};
+pub use peer::{TrustedProxies, UNKNOWN_PEER, canonical, network};
 pub use secret::Secret;
 pub use settings::{AppSettings, SettingsView};
 pub use standing::{Standing, StandingCell};

@@ -12,6 +12,15 @@ pub fn canonical(ip: IpAddr) -> IpAddr {
     if ip.is_loopback() { IpAddr::from([127, 0, 0, 1]) } else { ip }
 }
 
+/// What counts as one peer where peers are counted: a v4 address; of a v6 address
+/// its /64, which whoever has one has whole (RFC 4291 §2.5.4).
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
 /// Stands for a peer whose address is not known: no rule but "everybody" contains it.
 pub const UNKNOWN_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -60,6 +69,13 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_v6_network_is_one_peer_and_a_v4_address_is_one() {
+        assert_eq!(network(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
+        assert_ne!(network(ip("2001:db8:1:3::1")), ip("2001:db8:1:2::"));
+        assert_eq!(network(ip("192.0.2.7")), ip("192.0.2.7"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use contract::{Clock, Standing, StreamKey};
+use contract::{Clock, Standing, StreamKey, network};
 
 use crate::grant::{Grant, Key, lock};
 use crate::token::{GrantId, Signer, Token};
@@ -124,14 +124,6 @@ impl Table {
         }
         let others = same.iter().filter(|id| **id != keeper.id).filter_map(|id| self.by_id.get(id));
         others.max_by_key(|grant| grant.silent_for(now)).cloned()
-    }
-}
-
-/// Who holds one v6 address holds the whole /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
     }
 }
 

@@ -5,8 +5,10 @@
 //! come in counts no longer.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use contract::network;
 
 /// How many may be on their way in at a time.
 #[derive(Debug, Clone, Copy)]
@@ -75,14 +77,6 @@ impl Drop for Arrival {
             0 => counts.of.remove(&self.from),
             left => counts.of.insert(self.from, left),
         };
-    }
-}
-
-/// Who has one IPv6 address has its whole /64 (RFC 4291 §2.5.4).
-fn network(from: IpAddr) -> IpAddr {
-    match from {
-        IpAddr::V4(_) => from,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

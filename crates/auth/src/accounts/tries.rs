@@ -7,6 +7,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use contract::network;
+
 use crate::lru::Lru;
 
 /// Wrong passwords of one address for one account before it must wait.
@@ -84,14 +86,6 @@ fn one_more(paid: Option<&Paid>, most: u32, now: Instant) -> Option<Paid> {
             (*count < most).then_some((count + 1, now))
         }
         _ => Some((1, now)),
-    }
-}
-
-/// Who holds one v6 address holds the whole /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
     }
 }
 
