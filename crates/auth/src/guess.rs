@@ -8,10 +8,10 @@
 //! bounded; the entry that failed longest ago goes first.
 
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use contract::{Action, StreamKey, SubscriberId, TotpCode};
+use contract::{Action, StreamKey, SubscriberId, TotpCode, network};
 
 use crate::lru::Lru;
 
@@ -111,7 +111,7 @@ impl Guesses {
         if self.wrong(attempt).is_some_and(|wrong| wrong.repeats(attempt.step)) {
             return Leave::Repeat;
         }
-        let window = self.addresses.get(&block_of(attempt.peer));
+        let window = self.addresses.get(&network(attempt.peer));
         if window.is_some_and(|w| w.count_at(now) >= ADDRESS_FAILURES) {
             return Leave::Wait;
         }
@@ -124,7 +124,7 @@ impl Guesses {
     /// The code was compared and wrong.
     pub(crate) fn failed(&mut self, attempt: &Attempt<'_>, now: Instant) -> Failure {
         self.remember(attempt);
-        let address = block_of(attempt.peer);
+        let address = network(attempt.peer);
         let window = self.addresses.get(&address).copied().unwrap_or(Window { begun: now, count: 0 });
         self.addresses.put(address, window.counted(now));
         let tally = self.tally(attempt, now).copied().unwrap_or(Tally { failures: 0, last: now });
@@ -184,11 +184,11 @@ impl Guesses {
     }
 
     fn known_print(&self, attempt: &Attempt<'_>) -> Print {
-        self.print((attempt.stream, attempt.subscriber, block_of(attempt.peer)))
+        self.print((attempt.stream, attempt.subscriber, network(attempt.peer)))
     }
 
     fn wrong_print(&self, attempt: &Attempt<'_>) -> Print {
-        self.print((attempt.stream, attempt.subscriber, block_of(attempt.peer), attempt.action))
+        self.print((attempt.stream, attempt.subscriber, network(attempt.peer), attempt.action))
     }
 }
 
@@ -257,17 +257,6 @@ impl Wrong {
     /// remembered code is thus compared twice at most, and each comparison paid.
     fn repeats(&self, step: u64) -> bool {
         self.retried || step != self.step + 1
-    }
-}
-
-/// Who holds one v6 address holds the whole /64.
-fn block_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 
