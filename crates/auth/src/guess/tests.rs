@@ -1,5 +1,7 @@
 use contract::{AppName, StreamId};
 
+use std::net::Ipv6Addr;
+
 use super::*;
 
 struct Story {
