@@ -1,6 +1,6 @@
-use contract::{AppName, StreamId};
-
 use std::net::Ipv6Addr;
+
+use contract::{AppName, StreamId};
 
 use super::*;
 
