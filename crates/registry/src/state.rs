@@ -95,7 +95,7 @@ impl Row {
 #[derive(Debug)]
 struct Past {
     stream: StreamKey,
-    subscriber: SubscriberId,
+    subscriber: Option<SubscriberId>,
     live: Weak<Live>,
 }
 
@@ -201,15 +201,19 @@ impl State {
 
     fn remember(&mut self, stream: &StreamKey, ended: Option<Publisher>) {
         self.past.retain(|past| past.live.strong_count() > 0);
-        if let Some(Publisher { subscriber: Some(subscriber), live, .. }) = ended {
+        if let Some(Publisher { subscriber, live, .. }) = ended
+            && Arc::strong_count(&live) > 1
+        {
             self.past.push(Past { stream: stream.clone(), subscriber, live: Arc::downgrade(&live) });
         }
     }
 
-    /// Silences what is left of a subscriber's earlier publishes; whether anything
-    /// was.
-    fn silence_past(&mut self, stream: &StreamKey, subscriber: &SubscriberId) -> bool {
-        let his = |past: &&Past| past.stream == *stream && past.subscriber == *subscriber;
+    /// Silences what is left of a subscriber's earlier publishes, or of everybody's
+    /// (`None`); whether anything was.
+    fn silence_past(&self, stream: &StreamKey, whose: Option<&SubscriberId>) -> bool {
+        let his = |past: &&Past| {
+            past.stream == *stream && whose.is_none_or(|whose| past.subscriber.as_ref() == Some(whose))
+        };
         let left: Vec<_> = self.past.iter().filter(his).filter_map(|past| past.live.upgrade()).collect();
         left.iter().for_each(|live| silence(live));
         !left.is_empty()
@@ -255,7 +259,7 @@ impl State {
         silence(&publisher.live);
         let players = row.audience();
         if let Some(subscriber) = &publisher.subscriber {
-            self.silence_past(key, subscriber);
+            self.silence_past(key, Some(subscriber));
         }
         self.forget_idle(key);
         players
@@ -264,7 +268,7 @@ impl State {
     /// The same for this subscriber's publishes that have ended, whoever publishes
     /// now.
     pub(crate) fn silence_ended(&mut self, key: &StreamKey, subscriber: &SubscriberId) -> Vec<SessionRef> {
-        let something = self.silence_past(key, subscriber);
+        let something = self.silence_past(key, Some(subscriber));
         let row = self.rows.get(key).filter(|_| something);
         row.map(Row::audience).unwrap_or_default()
     }
@@ -340,9 +344,7 @@ impl State {
     /// Everybody who has a place in a stream, and what is still to be had of it
     /// emptied: for a stream that is removed.
     pub(crate) fn evict(&mut self, key: &StreamKey) -> Vec<SessionRef> {
-        self.past.iter().filter(|past| past.stream == *key).for_each(|past| {
-            past.live.upgrade().iter().for_each(|live| silence(live));
-        });
+        self.silence_past(key, None);
         let Some(row) = self.rows.get(key) else { return Vec::new() };
         row.publisher.iter().for_each(|p| silence(&p.live));
         let mut sessions: Vec<_> = row.publisher.iter().map(|p| p.session.clone()).collect();

@@ -183,8 +183,8 @@ impl Pass {
         }
     }
 
-    /// Why it was revoked. The order that says so may not have come yet; then this
-    /// is said, which is true whatever the reason.
+    /// Why it was revoked. The order that says so may not have come yet; then he is
+    /// told that he is not allowed, which he is not any more.
     async fn ended(&self) -> Refused {
         let why = self.guard.0.send(WhyEnded).await.ok().flatten();
         why.map_or(Denied::Credentials.into(), Refused::Ended)

@@ -45,7 +45,8 @@ pub enum What {
     /// why, confirm, then close.
     Standing(SetStanding),
     /// The stream was silenced at its source: drop what is queued of it, tell
-    /// the peer that it ended, keep the connection, wait for the next `Live`.
+    /// the peer that it has stopped in words at which he stays, keep the
+    /// connection, wait for the next `Live`.
     Hush,
     /// Tell the peer, flush what is polite, close.
     Close(CloseReason),

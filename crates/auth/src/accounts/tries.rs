@@ -19,7 +19,8 @@ pub(super) const FOR_A_NAME: u32 = 5;
 pub(super) const FOR_ALL_NAMES: u32 = 20;
 
 /// How long it must wait then. Another address is not affected, so a stranger
-/// cannot lock the administrator out.
+/// cannot lock the administrator out; but all who come through a proxy that the
+/// configuration does not name (`trusted_proxies`) have its address.
 pub(super) const LOCKED: Duration = Duration::from_secs(300);
 
 /// Addresses that are remembered, with a name and without; the one that tried

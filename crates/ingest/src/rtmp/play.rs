@@ -146,6 +146,9 @@ impl Playing<'_> {
                 Wake::Ping => self.on_ping(),
                 Wake::Farewell => {
                     self.farewell = None;
+                    if self.wire.queued() == 0 {
+                        self.live = None;
+                    }
                     self.wire.engine.status(&dialect::UNPUBLISHED);
                     None
                 }
@@ -249,7 +252,7 @@ impl Playing<'_> {
                 self.silence(&why, Begun::Break).await.or(Some(Next::Close))
             }
             What::Hush => {
-                (self.reader, self.farewell) = (None, None);
+                (self.reader, self.live, self.farewell) = (None, None, None);
                 // The next publisher may have come before this order did.
                 self.player.live.mark_changed();
                 self.silence(&dialect::SILENCED, Begun::Break).await

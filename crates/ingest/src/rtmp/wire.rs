@@ -132,6 +132,8 @@ impl Wire {
                 self.write()
             }
             () = tokio::time::sleep_until(stalled), if writing => Err(WireError::Stalled),
+            // Held, and the peer has asked for more answers than can wait.
+            else => Err(WireError::Stalled),
         }
     }
 
@@ -288,5 +290,42 @@ impl Wire {
 
     fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn wire() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = listener.accept().await.unwrap().0;
+        (Wire::new(socket, &[7; rtmp::HANDSHAKE_LEN]).unwrap(), peer)
+    }
+
+    #[tokio::test]
+    async fn a_held_peer_that_asks_for_more_answers_than_can_wait_is_stalled() {
+        let (mut wire, _peer) = wire().await;
+        wire.held = true;
+        wire.push(Carries::Control, vec![0; UNREAD].into());
+        assert!(matches!(wire.pump().await, Err(WireError::Stalled)));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_a_fence_cannot_finish_waits_for_the_release() {
+        let (mut wire, _peer) = wire().await;
+        let picture = Bytes::from(vec![7; 8 << 20]);
+        wire.push(Carries::Media, picture.clone());
+        wire.push(Carries::Media, picture);
+        wire.write().unwrap();
+        assert!(wire.outbox.has_begun_media());
+        wire.held = true;
+        let queued = wire.queued();
+        assert_eq!((wire.write().unwrap(), wire.queued()), (0, queued));
+        wire.release();
+        assert!(wire.wants_write());
     }
 }
