@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::auth::NotStored;
-use crate::{Action, AppName, Secret};
+use crate::session::Traffic;
+use crate::{Action, AppName, Protocol, Secret, WallMs};
 
 /// Live settings of one application, parsed. AMS's names for them are in C§3.10.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -103,6 +104,12 @@ impl Hls {
     /// his place may be taken by a new login of the same subscriber (C§16.7).
     pub const fn patience(&self) -> Duration {
         self.segment.saturating_mul(10)
+    }
+
+    /// Whether a player has left, as far as that can be known: HLS has no
+    /// connection whose end would tell.
+    pub fn has_left(&self, protocol: Protocol, traffic: &Traffic, now: WallMs) -> bool {
+        protocol == Protocol::Hls && traffic.silent_for(now) >= self.patience()
     }
 }
 

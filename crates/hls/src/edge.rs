@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::dialect::Refusal;
 use crate::grant::{Grant, Key, lock};
-use crate::grants::Grants;
+use crate::grants::{Grants, Kept};
 use crate::packager::Shape;
 use crate::shelf::{Filler, Shelf};
 use crate::token::Signer;
@@ -139,8 +139,8 @@ impl Edge {
             pass.attach(Plane { edge, grant: weak, session, over: over.clone() }).await?.play().await?;
         grant.sit(player);
         let loser = match self.grants.keep(&grant, self.clock.now().mono) {
-            Ok(loser) => loser,
-            Err(twin) => {
+            Kept::For(loser) => loser,
+            Kept::Twin(twin) => {
                 grant.rise();
                 return Ok(twin);
             }

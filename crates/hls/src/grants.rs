@@ -35,6 +35,17 @@ pub(crate) struct Grants {
     signer: Signer,
 }
 
+/// What became of a grant that was to be kept.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// It is in the table; the other one of the same address must end for it, if
+    /// any.
+    For(Option<Arc<Grant>>),
+    /// Another request of the same player got this one meanwhile, and it serves
+    /// both.
+    Twin(Arc<Grant>),
+}
+
 /// All grants are taken.
 #[derive(Debug)]
 pub(crate) struct Full;
@@ -63,19 +74,17 @@ impl Grants {
         lock(&self.table).find(key)
     }
 
-    /// Puts a grant that got its session into the table. Answers which one of the
-    /// same address must end for it, if any; as an error the grant that another
-    /// request of the same player got meanwhile, which serves both.
-    pub(crate) fn keep(&self, grant: &Arc<Grant>, now: Instant) -> Result<Option<Arc<Grant>>, Arc<Grant>> {
+    /// Puts a grant that got its session into the table.
+    pub(crate) fn keep(&self, grant: &Arc<Grant>, now: Instant) -> Kept {
         let mut table = lock(&self.table);
         let twin = table.find(&grant.key).filter(|twin| twin.id != grant.id);
         if let Some(twin) = twin.filter(|twin| twin.standing() == Some(Standing::Granted)) {
-            return Err(twin);
+            return Kept::Twin(twin);
         }
         table.by_key.insert(grant.key.clone(), grant.id);
         table.by_id.insert(grant.id, grant.clone());
         table.by_network.entry(network(grant.key.peer)).or_default().insert(grant.id);
-        Ok(table.loser(grant, now))
+        Kept::For(table.loser(grant, now))
     }
 
     /// The grant that a token of a request for this stream stands for.
@@ -160,7 +169,7 @@ mod tests {
                         .for_each(|g| g.hear(now()));
                 }
                 let grant = grants.of(&key(n, &peer(n)), &clock.clock()).unwrap();
-                let loser = grants.keep(&grant, now().mono).unwrap();
+                let Kept::For(loser) = grants.keep(&grant, now().mono) else { panic!("a twin") };
                 assert!(loser.is_none() || n == MOST_OF_ONE, "{n}");
                 loser
             })

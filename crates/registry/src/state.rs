@@ -53,13 +53,12 @@ impl Row {
         self.players.values().map(|(_, session)| session.clone()).collect()
     }
 
-    /// Who is there. HLS has no connection whose end would tell that somebody left.
+    /// Who is there.
     fn counts(&self, settings: &AppSettings, now: WallMs) -> PlayerCounts {
-        let patience = settings.hls.patience();
-        let gone = |protocol: &Protocol, session: &SessionRef| {
-            *protocol == Protocol::Hls && session.traffic.silent_for(now) >= patience
+        let left = |(protocol, session): &&(Protocol, SessionRef)| {
+            settings.hls.has_left(*protocol, &session.traffic, now)
         };
-        let there = || self.players.values().filter(|(p, session)| !gone(p, session));
+        let there = || self.players.values().filter(|player| !left(player));
         let count = |of: fn(Protocol) -> bool| there().filter(|(p, _)| of(*p)).count();
         PlayerCounts {
             rtmp: count(|p| p == Protocol::Rtmp),

@@ -201,7 +201,8 @@ impl Handler<GetSubscriber> for Auth {
     type Result = Option<SubscriberView>;
 
     fn handle(&mut self, ask: GetSubscriber, ctx: &mut Self::Context) -> Self::Result {
-        self.with(ctx, |state, now| state.get(&ask, now.wall)).flatten()
+        let settings = self.app(&ask.stream.app);
+        self.with(ctx, |state, now| state.get(&ask, &settings.hls, now.wall)).flatten()
     }
 }
 
@@ -209,7 +210,9 @@ impl Handler<ListSubscribers> for Auth {
     type Result = MessageResult<ListSubscribers>;
 
     fn handle(&mut self, ask: ListSubscribers, ctx: &mut Self::Context) -> Self::Result {
-        MessageResult(self.with(ctx, |state, now| state.list(&ask, now.wall)).unwrap_or_default())
+        let settings = self.app(&ask.stream.app);
+        let list = self.with(ctx, |state, now| state.list(&ask, &settings.hls, now.wall));
+        MessageResult(list.unwrap_or_default())
     }
 }
 

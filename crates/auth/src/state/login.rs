@@ -1,7 +1,6 @@
 //! Letting somebody in. Granting and registering are one step.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use contract::auth::{Authorize, PermitId};
 use contract::session::{CloseReason, SetStanding};
@@ -12,10 +11,6 @@ use super::permits::{Events, Held, Proof};
 use super::{Fence, Notice, State};
 use crate::gates::{self, GateContext, Places, Refusal, Registration};
 use crate::guess::{Attempt, Failure, Whose};
-
-/// A player that was not heard for so long may be replaced by a new login of the
-/// same subscriber.
-const SILENT: Duration = Duration::from_secs(3);
 
 /// Somebody is in.
 #[derive(Debug)]
@@ -39,14 +34,14 @@ impl State {
         now: Now,
     ) -> Result<Granted, Refusal> {
         let settings = settings.ok_or(Refusal::UnknownApp)?;
-        let (taken_over, places) = self.places(ask, &settings.security, now);
+        let (taken_over, places) = self.places(ask, settings, now);
         let cx = self.context(ask, &settings.security, places, now);
         let attempt = gates::totp::attempt(ask, &cx).filter(|_| settings.security.totp(ask.action));
         let answer = gates::ask_all(self.gates, ask, &cx);
         if let Some(attempt) = attempt {
             self.count(&attempt, answer.err(), now);
         }
-        answer.map(|()| self.grant(ask, settings, &taken_over))
+        answer.map(|()| self.grant(ask, &settings.security, &taken_over))
     }
 
     fn context<'a>(
@@ -71,9 +66,10 @@ impl State {
     /// Which permits a grant would take over, and how many places are taken then.
     /// Take-over is for those who proved who they are; without codes anybody
     /// could throw out anybody.
-    fn places(&self, ask: &Authorize, security: &Security, now: Now) -> (Vec<PermitId>, Places) {
+    fn places(&self, ask: &Authorize, settings: &AppSettings, now: Now) -> (Vec<PermitId>, Places) {
         let none = (Vec::new(), Places { limit: None, taken: 0 });
-        let Some(subscriber) = ask.credentials.subscriber.as_ref().filter(|_| security.totp(ask.action))
+        let Some(subscriber) =
+            ask.credentials.subscriber.as_ref().filter(|_| settings.security.totp(ask.action))
         else {
             return none;
         };
@@ -90,7 +86,7 @@ impl State {
             return (Vec::new(), Places { limit, taken: total - 1 });
         }
         let too_many = limit.map_or(0, |limit| (total + 1).saturating_sub(limit));
-        let mut silent = self.permits.silent_places(&ask.stream, subscriber, now.wall);
+        let mut silent = self.permits.silent_places(&ask.stream, subscriber, &settings.hls, now.wall);
         if silent.len() < too_many || limit == Some(0) {
             return (Vec::new(), Places { limit, taken: total });
         }
@@ -111,7 +107,7 @@ impl State {
         }
     }
 
-    fn grant(&mut self, ask: &Authorize, settings: &AppSettings, taken_over: &[PermitId]) -> Granted {
+    fn grant(&mut self, ask: &Authorize, security: &Security, taken_over: &[PermitId]) -> Granted {
         let old: Vec<&Held> = taken_over.iter().filter_map(|&id| self.permits.get(id)).collect();
         let replaces = old.last().map(|held| held.session.id);
         let revoke = SetStanding::Revoke(CloseReason::TakenOver);
@@ -119,29 +115,22 @@ impl State {
         if let (false, Some(subscriber)) = (fences.is_empty(), &ask.credentials.subscriber) {
             self.notices.push(Notice::TakenOver(ask.stream.clone(), subscriber.clone()));
         }
-        let held = held(ask, settings);
+        let held = held(ask, security);
         let standing = held.standing.clone();
         Granted { permit: self.permits.insert(held), standing, replaces, fences }
     }
 }
 
-fn held(ask: &Authorize, settings: &AppSettings) -> Held {
+fn held(ask: &Authorize, security: &Security) -> Held {
     Held {
         stream: ask.stream.clone(),
         subscriber: ask.credentials.subscriber.clone(),
         action: ask.action,
         protocol: ask.protocol,
         peer: ask.peer,
-        proof: if settings.security.totp(ask.action) { Proof::Code } else { Proof::None },
-        patience: patience(ask.protocol, settings),
+        proof: if security.totp(ask.action) { Proof::Code } else { Proof::None },
         session: ask.session.clone(),
         standing: Arc::new(StandingCell::new(Standing::Granted)),
         events: Events::Unrecorded,
     }
-}
-
-/// HLS players are silent between two requests; a phone that changed networks
-/// leaves a connection behind that says nothing (C§16.7).
-fn patience(protocol: Protocol, settings: &AppSettings) -> Duration {
-    if protocol == Protocol::Hls { settings.hls.patience() } else { SILENT }
 }

@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use contract::auth::PermitId;
 use contract::session::{SessionRef, SetStanding};
+use contract::settings::Hls;
 use contract::{Action, Protocol, Standing, StandingCell, StreamKey, SubscriberId, WallMs};
 
 use super::Fence;
+
+/// A player with a connection that was not heard for so long may be replaced by a
+/// new login of the same subscriber.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// A permit that somebody holds.
 #[derive(Debug)]
@@ -21,8 +26,6 @@ pub(super) struct Held {
     pub(super) protocol: Protocol,
     pub(super) peer: IpAddr,
     pub(super) proof: Proof,
-    /// A player that was not heard for so long may be replaced.
-    pub(super) patience: Duration,
     pub(super) session: SessionRef,
     pub(super) standing: Arc<StandingCell>,
     pub(super) events: Events,
@@ -55,10 +58,16 @@ impl Held {
         self.standing.get() == Standing::Revoked
     }
 
-    /// Whether somebody is there: HLS has no connection whose end would tell.
-    pub(super) fn is_there(&self, now: WallMs) -> bool {
-        let gone = self.protocol == Protocol::Hls && self.session.traffic.silent_for(now) >= self.patience;
-        !self.is_revoked() && !gone
+    /// Whether somebody is there.
+    pub(super) fn is_there(&self, hls: &Hls, now: WallMs) -> bool {
+        !self.is_revoked() && !hls.has_left(self.protocol, &self.session.traffic, now)
+    }
+
+    /// A player that was not heard for so long may be replaced. HLS players are
+    /// silent between two requests; a phone that changed networks leaves a
+    /// connection behind that says nothing (C§16.7).
+    fn patience(&self, hls: &Hls) -> Duration {
+        if self.protocol == Protocol::Hls { hls.patience() } else { SILENT }
     }
 }
 
@@ -148,16 +157,20 @@ impl Permits {
         &self,
         stream: &StreamKey,
         subscriber: &SubscriberId,
+        hls: &Hls,
         now: WallMs,
     ) -> Vec<Vec<PermitId>> {
         let coded = self.live(stream, subscriber, Action::Play).filter(|(_, held)| held.proof == Proof::Code);
         let mut places: BTreeMap<_, Place> = BTreeMap::new();
         for (id, held) in coded {
-            let hls = held.protocol == Protocol::Hls;
-            let place = places.entry(if hls { Ok(held.peer) } else { Err(id) }).or_default();
+            let whose = match held.protocol {
+                Protocol::Hls => PlaceKey::Address(held.peer),
+                _ => PlaceKey::Connection(id),
+            };
+            let place = places.entry(whose).or_default();
             let silence = held.session.traffic.silent_for(now);
             place.silence = if place.permits.is_empty() { silence } else { place.silence.min(silence) };
-            place.patience = place.patience.max(held.patience);
+            place.patience = held.patience(hls);
             place.permits.push(id);
         }
         let mut silent: Vec<_> =
@@ -186,6 +199,14 @@ impl Permits {
 pub(super) struct Taken {
     pub(super) connections: usize,
     pub(super) hls: BTreeSet<IpAddr>,
+}
+
+/// What a place is one of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PlaceKey {
+    /// HLS: all that comes from there.
+    Address(IpAddr),
+    Connection(PermitId),
 }
 
 /// See [`Permits::silent_places`].

@@ -76,7 +76,11 @@ impl World {
     }
 
     fn view(&self, who: &str) -> Option<contract::auth::SubscriberView> {
-        self.state.get(&GetSubscriber { stream: stream(), subscriber: sub(who) }, self.now().wall)
+        self.state.get(
+            &GetSubscriber { stream: stream(), subscriber: sub(who) },
+            &self.settings.hls,
+            self.now().wall,
+        )
     }
 
     fn events(&self) -> Vec<Change> {
@@ -181,7 +185,7 @@ async fn a_block_of_somebody_unknown_leaves_a_record_without_type_and_limit() {
     let view = world.view("zoe").unwrap();
     assert_eq!((view.kind, view.limit, view.has_secret), (None, -1, false));
     let all = ListSubscribers { stream: stream(), offset: 0, size: 10 };
-    assert_eq!(world.state.list(&all, START).len(), 1);
+    assert_eq!(world.state.list(&all, &world.settings.hls, START).len(), 1);
 }
 
 #[actix_rt::test]

@@ -4,6 +4,7 @@ use contract::auth::{
     CodeKind, ConnectionEvent, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
     SubscriberView,
 };
+use contract::settings::Hls;
 use contract::{Action, AppSettings, StreamKey, SubscriberId, TotpCode, WallMs};
 
 use super::State;
@@ -37,16 +38,16 @@ impl State {
     }
 
     /// One subscriber, if he has a record.
-    pub(crate) fn get(&self, ask: &GetSubscriber, now: WallMs) -> Option<SubscriberView> {
+    pub(crate) fn get(&self, ask: &GetSubscriber, hls: &Hls, now: WallMs) -> Option<SubscriberView> {
         let subject = self.subjects.get(&ask.stream, &ask.subscriber)?;
-        self.view(&ask.stream, &ask.subscriber, subject, now)
+        self.view(&ask.stream, &ask.subscriber, subject, hls, now)
     }
 
     /// Subscribers that have records, by id.
-    pub(crate) fn list(&self, ask: &ListSubscribers, now: WallMs) -> Vec<SubscriberView> {
+    pub(crate) fn list(&self, ask: &ListSubscribers, hls: &Hls, now: WallMs) -> Vec<SubscriberView> {
         let recorded = self.subjects.of_stream(&ask.stream).filter(|(_, subject)| subject.record.is_some());
         let page = recorded.skip(ask.offset).take(ask.size);
-        page.filter_map(|(id, subject)| self.view(&ask.stream, id, subject, now)).collect()
+        page.filter_map(|(id, subject)| self.view(&ask.stream, id, subject, hls, now)).collect()
     }
 
     /// Events, oldest first.
@@ -59,6 +60,7 @@ impl State {
         stream: &StreamKey,
         id: &SubscriberId,
         subject: &Subject,
+        hls: &Hls,
         now: WallMs,
     ) -> Option<SubscriberView> {
         let record = subject.record.as_ref()?;
@@ -69,7 +71,7 @@ impl State {
             name: record.name.clone(),
             kind: record.kind,
             has_secret: record.secret.is_some(),
-            sessions: self.permits.of(stream, id).filter(|(_, held)| held.is_there(now)).count(),
+            sessions: self.permits.of(stream, id).filter(|(_, held)| held.is_there(hls, now)).count(),
             limit: record.limit,
             publish_blocked_until: blocked(Action::Publish),
             play_blocked_until: blocked(Action::Play),
