@@ -156,13 +156,14 @@ impl Pass {
         self.session.id
     }
 
-    /// Whether the stream's one publisher's place is free now, or will be taken
-    /// over. A first look, for protocols whose tracks are known only after media
-    /// has come: [`go_live`](Entrant::go_live) decides.
-    pub async fn place_is_free(&self) -> Result<bool, Refused> {
+    /// Refuses who could not publish now, because somebody else does whom he will
+    /// not take over. A first look, for protocols whose tracks are known only after
+    /// media has come: [`go_live`](Entrant::go_live) decides.
+    pub async fn look_for_place(&self) -> Result<(), Refused> {
         let look = GetStream { stream: self.request.stream.clone() };
         let view = self.links.get_stream.send(look).await.map_err(|_| Refused::Unavailable)?;
-        Ok(self.permit.replaces.is_some() || view.is_none_or(|stream| stream.live.is_none()))
+        let taken = self.permit.replaces.is_none() && view.is_some_and(|stream| stream.live.is_some());
+        if taken { Err(PublishRefused::AlreadyPublishing.into()) } else { Ok(()) }
     }
 
     /// Brings what gets the session's orders from now on. Refused when one came

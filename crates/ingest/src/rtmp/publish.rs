@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use contract::registry::{Form, PublishRefused};
+use contract::registry::Form;
 use media::Tracks;
 use rtmp::{Event, Status};
 use session::{ChannelPlane, Entrant, Order, Orders, Pass, Publisher, Refused, Request};
@@ -51,9 +51,7 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
 /// A first look, so that who comes second hears it before he sends anything;
 /// `go_live` decides. From here on orders reach him.
 async fn enter(pass: Pass, plane: ChannelPlane) -> Result<Entrant, Refused> {
-    if !pass.place_is_free().await.unwrap_or(true) {
-        return Err(PublishRefused::AlreadyPublishing.into());
-    }
+    pass.look_for_place().await?;
     pass.attach(plane).await
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use contract::registry::{Form, PublishRefused};
+use contract::registry::Form;
 use contract::{Action, Protocol};
 use media::Tracks;
 use session::{Entrant, Request};
@@ -38,9 +38,7 @@ async fn publish(
     let pass = webrtc.admission().ask(asks(&posted)).await?;
     // Whether it goes live is decided when its media comes; a stream that is
     // taken now is refused now (C§16.11).
-    if !pass.place_is_free().await? {
-        return Err(session::Refused::from(PublishRefused::AlreadyPublishing).into());
-    }
+    pass.look_for_place().await?;
     let answer = made.sdp.clone();
     let (owner, events) = mpsc::channel(MAX_EVENTS);
     let reserved = webrtc.shard().reserve();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Closed, Session};
-use contract::registry::{Form, PlayRefused, PublishRefused};
+use contract::registry::{Form, PlayRefused};
 use contract::session::{CloseReason, SetStanding, Traffic};
 use contract::{Action, AppName, AppSettings, Credentials, Protocol, StandingCell, StreamId, StreamKey};
 use futures_util::StreamExt;
@@ -187,9 +187,7 @@ impl Socket {
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
         // As with WHIP: what is taken now is refused before the page offers (C§16.10).
-        if !pass.place_is_free().await? {
-            return Err(Problem::Refused(PublishRefused::AlreadyPublishing.into()));
-        }
+        pass.look_for_place().await?;
         let start = dialect::start(stream, &subscriber);
         let role = Role::Invited { pass, arrival, since: self.webrtc.now() };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
