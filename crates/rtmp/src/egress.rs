@@ -4,12 +4,9 @@ use bytes::{Bytes, BytesMut};
 use media::{AudioCodec, Frame, MediaTime, TrackKind, Tracks};
 
 use crate::amf0::{self, Value};
-use crate::chunk::{Head, Writer};
+use crate::chunk::{Head, MAX_HEAD, Writer, put_head};
 use crate::flv::tag::{AAC, AVC, CODED_FRAMES, ENHANCED_SOUND, OPUS, SEQUENCE_START};
 use crate::link::{CHUNK_SIZE, kind, lane};
-
-/// The message stream that every player we know uses: the first one created.
-pub const SHARED_STREAM: u32 = 1;
 
 /// AAC, 44.1 kHz, 16 bits, stereo: FLV wants these bits for every AAC (E.4.2.1).
 const AAC_SOUND: u8 = AAC << 4 | 0x0f;
@@ -23,6 +20,18 @@ const KEY: u8 = 1 << 4 | AVC;
 const SAME_CLOCK: std::ops::RangeInclusive<i64> = -1_000_000..=10_000_000;
 /// Where a new clock goes on. Milliseconds.
 const SPLICE: i64 = 40;
+
+/// Room for the heads of some hundred messages. Bytes.
+const HEADS: usize = 2048;
+
+/// A message for a player, to be written piece after piece with nothing between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// What goes first.
+    pub head: Bytes,
+    /// What follows: the frame's own bytes, shared by all players.
+    pub body: Bytes,
+}
 
 /// Writes media for one message stream, in chunks of [`CHUNK_SIZE`].
 #[derive(Debug, Clone, Copy)]
@@ -51,18 +60,32 @@ impl MediaWriter {
 
     /// One frame; `audio` is the coding of the audio track.
     pub(crate) fn frame(self, out: &mut BytesMut, frame: &Frame, audio: AudioCodec, timestamp: u32) {
-        match frame.track {
-            TrackKind::Video => {
-                let offset = frame.pts.as_millis().saturating_sub(frame.dts.as_millis()).clamp(0, 0x7f_ffff);
-                let [_, high, mid, low] = (offset as u32).to_be_bytes();
-                let prefix = [if frame.keyframe { KEY } else { INTER }, CODED_FRAMES, high, mid, low];
-                self.write(out, (lane::VIDEO, kind::VIDEO), timestamp, &prefix, &frame.data);
-            }
-            TrackKind::Audio => {
-                let (prefix, len) = audio_prefix(audio, CODED_FRAMES);
-                self.write(out, (lane::AUDIO, kind::AUDIO), timestamp, &prefix[..len], &frame.data);
-            }
+        let (track, prefix, len) = describe(frame, audio);
+        self.write(out, track, timestamp, &prefix[..len], &frame.data);
+    }
+
+    /// The same without a copy of the frame's data, unless it must be cut into
+    /// chunks. `heads` is where the small rest is written.
+    pub(crate) fn outgoing(
+        self,
+        heads: &mut BytesMut,
+        frame: &Frame,
+        audio: AudioCodec,
+        timestamp: u32,
+    ) -> Outgoing {
+        let ((chunk_stream, kind), prefix, len) = describe(frame, audio);
+        let all = len + frame.data.len();
+        if all > CHUNK_SIZE {
+            let mut out = BytesMut::new();
+            self.frame(&mut out, frame, audio, timestamp);
+            return Outgoing { head: out.freeze(), body: Bytes::new() };
         }
+        if heads.capacity() < MAX_HEAD + len {
+            heads.reserve(HEADS);
+        }
+        put_head(heads, &Head { chunk_stream, kind, stream: self.stream, timestamp }, all);
+        heads.extend_from_slice(&prefix[..len]);
+        Outgoing { head: heads.split().freeze(), body: frame.data.clone() }
     }
 
     fn write(
@@ -75,6 +98,22 @@ impl MediaWriter {
     ) {
         let head = Head { chunk_stream, kind, stream: self.stream, timestamp };
         self.writer.write(out, &head, prefix, body);
+    }
+}
+
+/// Where a frame's message goes, and what precedes its data, as far as it counts.
+fn describe(frame: &Frame, audio: AudioCodec) -> ((u8, u8), [u8; 5], usize) {
+    match frame.track {
+        TrackKind::Video => {
+            let offset = frame.pts.as_millis().saturating_sub(frame.dts.as_millis()).clamp(0, 0x7f_ffff);
+            let [_, high, mid, low] = (offset as u32).to_be_bytes();
+            let prefix = [if frame.keyframe { KEY } else { INTER }, CODED_FRAMES, high, mid, low];
+            ((lane::VIDEO, kind::VIDEO), prefix, 5)
+        }
+        TrackKind::Audio => {
+            let (prefix, len) = audio_prefix(audio, CODED_FRAMES);
+            ((lane::AUDIO, kind::AUDIO), prefix, len)
+        }
     }
 }
 
@@ -143,20 +182,4 @@ impl PlayerClock {
         self.last_sent = time;
         time as u32
     }
-}
-
-/// The messages that announce `tracks`, for any number of players: message
-/// stream [`SHARED_STREAM`], the engine's chunk size, `timestamp` in milliseconds.
-pub fn encode_tracks(tracks: &Tracks, timestamp: u32) -> Bytes {
-    let mut out = BytesMut::new();
-    MediaWriter::new(SHARED_STREAM).tracks(&mut out, tracks, timestamp);
-    out.freeze()
-}
-
-/// The message of one frame, for any number of players that share a clock; see
-/// [`encode_tracks`]. `audio` is the coding of the stream's audio track.
-pub fn encode_frame(frame: &Frame, audio: AudioCodec, timestamp: u32) -> Bytes {
-    let mut out = BytesMut::with_capacity(frame.data.len() + 64);
-    MediaWriter::new(SHARED_STREAM).frame(&mut out, frame, audio, timestamp);
-    out.freeze()
 }

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::amf0::{self, Value, object};
 use crate::assembler::{Assembler, Media};
 use crate::chunk::Head;
+use crate::egress::Outgoing;
 use crate::flv::tag::CodecName;
 use crate::handshake::{HandshakeError, PACKET, Server};
 use crate::limits::{MAX_OPEN_REQUESTS, PUBLISHER_PARTIALS, STRANGER_PARTIALS};
@@ -197,10 +198,6 @@ impl Engine {
     }
 
     /// All bytes that wait to be written, a sequence of whole messages.
-    ///
-    /// Media goes here too. A caller that takes the output before and after
-    /// [`Engine::send_frame`] has that frame's bytes alone, and may drop them
-    /// unwritten: messages do not depend on each other.
     pub fn take_output(&mut self) -> Bytes {
         self.link.take_output()
     }
@@ -378,14 +375,16 @@ impl Engine {
         }
     }
 
-    /// Writes one frame to an accepted player, whose clock starts at 0 with the
-    /// first. A paused player, and one who turned this track off, gets none.
+    /// One frame as an accepted player gets it, whose clock starts at 0 with the
+    /// first; to be written after what [`Engine::take_output`] has. A paused player,
+    /// and one who turned this track off, gets none. It may be dropped unwritten:
+    /// messages do not depend on each other.
     ///
-    /// It costs one copy of the frame's bytes and, once the output's buffer has
-    /// grown, no allocation.
-    pub fn send_frame(&mut self, frame: &Frame) {
-        if let Some(Role { act: Act::Playing(player), .. }) = &mut self.role {
-            player.send_frame(self.link.out(), frame);
+    /// The frame's bytes are not copied while they fit into one chunk (60 kB).
+    pub fn outgoing(&mut self, frame: &Frame) -> Option<Outgoing> {
+        match &mut self.role {
+            Some(Role { act: Act::Playing(player), .. }) => player.outgoing(frame),
+            _ => None,
         }
     }
 }

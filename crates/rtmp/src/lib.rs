@@ -33,8 +33,8 @@
 //! A publisher's life: [`Event::HandshakeDone`], [`Event::Connect`],
 //! [`Event::Publish`], after acceptance [`Event::Tracks`] and [`Event::Frame`]s,
 //! [`Event::Ended`] or the end of the connection. A player's: the same up to
-//! [`Event::Play`]; after [`Engine::accept_play`] the caller sends
-//! [`Engine::send_tracks`] and [`Engine::send_frame`]. [`publish_target`] takes
+//! [`Event::Play`]; after [`Engine::accept_play`] the caller calls
+//! [`Engine::send_tracks`] and writes what [`Engine::outgoing`] gives it. [`publish_target`] takes
 //! application and stream name apart. The words of a [`Status`] are the caller's.
 //!
 //! # What is accepted
@@ -64,7 +64,7 @@ mod timeline;
 pub use amf0::Amf0Error;
 pub use chunk::ChunkError;
 pub use client::{Client, ClientError, ClientEvent, Purpose};
-pub use egress::{SHARED_STREAM, encode_frame, encode_tracks};
+pub use egress::Outgoing;
 pub use engine::{Connect, Engine, EngineError, Event, Request, RequestId, Stale};
 pub use flv::tag::CodecName;
 pub use handshake::{HandshakeError, PACKET as HANDSHAKE_LEN};

@@ -8,7 +8,6 @@ use rtmp::{Event, RequestId, Status, Target, publish_target};
 use session::{Admission, Pass, Request};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
@@ -41,18 +40,14 @@ pub(super) enum Next {
 
 /// Serves one connection to its end.
 pub(super) async fn run(socket: TcpStream, context: Context, arrival: Arrival) {
-    let span = tracing::info_span!("rtmp", peer = %context.peer);
-    let served = async {
-        let mut random = [0; rtmp::HANDSHAKE_LEN];
-        if getrandom::fill(&mut random).is_err() {
-            return;
-        }
-        match Wire::new(socket, &random) {
-            Ok(wire) => Conn { wire, context, app: None, arrival: Some(arrival) }.serve().await,
-            Err(error) => tracing::debug!(%error, "socket failed"),
-        }
-    };
-    served.instrument(span).await;
+    let mut random = [0; rtmp::HANDSHAKE_LEN];
+    if getrandom::fill(&mut random).is_err() {
+        return;
+    }
+    match Wire::new(socket, &random) {
+        Ok(wire) => Conn { wire, context, app: None, arrival: Some(arrival) }.serve().await,
+        Err(error) => tracing::debug!(%error, "RTMP socket failed"),
+    }
 }
 
 struct Conn {
@@ -117,12 +112,11 @@ impl Conn {
             Ok(asked) => asked,
             Err(refusal) => return Ok(self.refuse(id, &refusal.status())),
         };
-        let span =
-            tracing::info_span!("session", id = %pass.session(), role = %action, stream = %request.stream);
+        tracing::debug!(session = %pass.session(), role = %action, stream = %request.stream, "allowed");
         let role = Role { id, request, pass, arrival: &mut self.arrival };
         match action {
-            Action::Publish => publish::run(&mut self.wire, &self.context, role).instrument(span).await,
-            Action::Play => play::run(&mut self.wire, &self.context, role).instrument(span).await,
+            Action::Publish => publish::run(&mut self.wire, &self.context, role).await,
+            Action::Play => play::run(&mut self.wire, &self.context, role).await,
         }
     }
 

@@ -14,23 +14,38 @@ pub(super) enum Carries {
     Media,
 }
 
-/// A queue of whole messages, of which only the first may be half written.
+/// Whole messages, in two pieces.
+#[derive(Debug)]
+struct Run {
+    carries: Carries,
+    head: Bytes,
+    body: Bytes,
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+}
+
+/// A queue of runs, of which only the first may be half written.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    runs: VecDeque<(Carries, Bytes)>,
+    runs: VecDeque<Run>,
     /// How much of the first run the kernel has.
     written: usize,
     len: usize,
 }
 
-/// Pieces in one system call. A player that keeps up has one to three.
+/// Pieces in one system call. A player that keeps up has two to six.
 pub(super) const SLICES: usize = 16;
 
 impl Outbox {
-    pub(super) fn push(&mut self, carries: Carries, run: Bytes) {
-        if !run.is_empty() {
+    pub(super) fn push(&mut self, carries: Carries, head: Bytes, body: Bytes) {
+        let run = Run { carries, head, body };
+        if run.len() > 0 {
             self.len += run.len();
-            self.runs.push_back((carries, run));
+            self.runs.push_back(run);
         }
     }
 
@@ -47,15 +62,20 @@ impl Outbox {
     pub(super) fn slices<'a>(&'a self, mut most: usize, into: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.written;
         let mut count = 0;
-        for (slot, (_, run)) in into.iter_mut().zip(&self.runs) {
-            let rest = &run[std::mem::take(&mut skip)..];
-            let piece = &rest[..rest.len().min(most)];
-            if piece.is_empty() {
+        let pieces = self.runs.iter().flat_map(|run| [&run.head, &run.body]);
+        for piece in pieces {
+            let skipped = skip.min(piece.len());
+            skip -= skipped;
+            let piece = &piece[skipped..];
+            let piece = &piece[..piece.len().min(most)];
+            if count == SLICES || most == 0 {
                 break;
             }
-            *slot = IoSlice::new(piece);
-            most -= piece.len();
-            count += 1;
+            if !piece.is_empty() {
+                into[count] = IoSlice::new(piece);
+                most -= piece.len();
+                count += 1;
+            }
         }
         count
     }
@@ -65,13 +85,13 @@ impl Outbox {
     pub(super) fn advance(&mut self, mut bytes: usize) -> usize {
         let mut media = 0;
         self.len -= bytes;
-        while let Some((carries, run)) = self.runs.front() {
+        while let Some(run) = self.runs.front() {
             let rest = run.len() - self.written;
             if bytes < rest {
                 self.written += bytes;
                 break;
             }
-            media += if *carries == Carries::Media { run.len() } else { 0 };
+            media += if run.carries == Carries::Media { run.len() } else { 0 };
             bytes -= rest;
             self.written = 0;
             self.runs.pop_front();
@@ -83,16 +103,16 @@ impl Outbox {
     /// has begun stays: without it the peer cannot read on.
     pub(super) fn drop_media(&mut self) {
         let begun = (self.written > 0).then(|| self.runs.pop_front()).flatten();
-        self.runs.retain(|(carries, _)| *carries == Carries::Control);
+        self.runs.retain(|run| run.carries == Carries::Control);
         if let Some(begun) = begun {
             self.runs.push_front(begun);
         }
-        self.len = self.runs.iter().map(|(_, run)| run.len()).sum::<usize>() - self.written;
+        self.len = self.runs.iter().map(Run::len).sum::<usize>() - self.written;
     }
 
     /// Whether a message with media is half written.
     pub(super) fn has_begun_media(&self) -> bool {
-        self.written > 0 && matches!(self.runs.front(), Some((Carries::Media, _)))
+        self.written > 0 && self.runs.front().is_some_and(|run| run.carries == Carries::Media)
     }
 }
 
@@ -113,8 +133,8 @@ mod tests {
     #[test]
     fn what_was_written_is_not_written_again() {
         let mut outbox = Outbox::default();
-        outbox.push(Carries::Control, Bytes::from_static(b"abc"));
-        outbox.push(Carries::Media, Bytes::from_static(b"defgh"));
+        outbox.push(Carries::Control, Bytes::from_static(b"abc"), Bytes::new());
+        outbox.push(Carries::Media, Bytes::from_static(b"de"), Bytes::from_static(b"fgh"));
         assert_eq!(outbox.advance(5), 0);
         assert_eq!(rest(&outbox), b"fgh");
         assert_eq!((some(&outbox, 2), some(&outbox, 0)), (b"fg".to_vec(), Vec::new()));
@@ -125,9 +145,9 @@ mod tests {
     #[test]
     fn dropping_media_keeps_answers_and_the_end_of_a_message_that_has_begun() {
         let mut outbox = Outbox::default();
-        outbox.push(Carries::Media, Bytes::from_static(b"begun"));
-        outbox.push(Carries::Media, Bytes::from_static(b"queued"));
-        outbox.push(Carries::Control, Bytes::from_static(b"pong"));
+        outbox.push(Carries::Media, Bytes::from_static(b"begun"), Bytes::new());
+        outbox.push(Carries::Media, Bytes::from_static(b"queued"), Bytes::new());
+        outbox.push(Carries::Control, Bytes::from_static(b"pong"), Bytes::new());
         outbox.advance(2);
         outbox.drop_media();
         assert!(outbox.has_begun_media());

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use contract::registry::Live;
 use contract::session::SetStanding;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use media::{BusReader, EndReason, Event as Media};
 use rtmp::{Event, Status};
 use session::tcp::Drained;
-use session::{Order, Orders, Player, Request, What};
+use session::{Link, Order, Orders, Request, What};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFuture;
 
 use super::conn::{Context, Next, Role, blocked_text};
 use super::dialect;
-use super::wire::{Begun, Wire, WireError};
+use super::wire::{Begun, Pumped, Wire, WireError};
 
 /// Bytes that may wait for the kernel before the task stops pulling frames.
 const QUEUE: usize = 64 << 10;
@@ -65,31 +68,22 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     *arrival = None;
     tracing::debug!("playing");
     let heard = Instant::now();
-    let mut playing = Playing {
-        wire,
-        context,
-        request,
-        player,
-        orders,
-        reader: None,
-        live: None,
-        farewell: None,
-        heard,
-        pings: 0,
-    };
+    let feed = Feed { wire, reader: None, link: player.link };
+    let audience = player.live;
+    let mut playing =
+        Playing { feed, context, request, audience, orders, live: None, farewell: None, heard, pings: 0 };
     let ended = playing.run().await;
     playing.leave(ended).await
 }
 
 struct Playing<'a> {
-    wire: &'a mut Wire,
+    feed: Feed<'a>,
     context: &'a Context,
     request: Request,
-    player: Player,
+    /// Which publish of the stream is live.
+    audience: watch::Receiver<Option<Arc<Live>>>,
     orders: Orders,
-    /// `None` while nobody publishes.
-    reader: Option<BusReader>,
-    /// What it reads. Held, because the registry silences an ended publish for as
+    /// What is read. Held, because the registry silences an ended publish for as
     /// long as somebody holds it.
     live: Option<Arc<Live>>,
     /// When to tell that the publisher has left.
@@ -99,13 +93,12 @@ struct Playing<'a> {
     pings: u32,
 }
 
-/// What the task wakes up for.
+/// What the task wakes up for, beside media.
 enum Wake {
     Killed,
     Order(Option<Order>),
     Live,
-    Media(Media<media::Frame>),
-    Pumped(Result<usize, WireError>),
+    Served(Result<Served, WireError>),
     Ping,
     Farewell,
     Stop,
@@ -120,7 +113,7 @@ struct Ends<'a, 'token> {
 
 impl Playing<'_> {
     async fn run(&mut self) -> Result<Next, WireError> {
-        self.player.live.mark_changed();
+        self.audience.mark_changed();
         let ping = interval_at(Instant::now() + PING, PING);
         // Made once: each registers in a list under a lock that all players share.
         let (killed, stop) = (self.orders.killed(), self.context.stop.clone());
@@ -133,23 +126,14 @@ impl Playing<'_> {
                 Wake::Killed => Some(Next::Close),
                 Wake::Order(order) => self.on_order(order).await,
                 Wake::Live => self.on_live(),
-                Wake::Media(event) => {
-                    self.on_media(event);
-                    self.pull();
-                    self.player.link.traffic.sent(self.wire.write()?);
-                    None
-                }
-                Wake::Pumped(pumped) => {
-                    self.player.link.traffic.sent(pumped?);
-                    self.on_events()
-                }
+                Wake::Served(served) => self.on_served(served?),
                 Wake::Ping => self.on_ping(),
                 Wake::Farewell => {
                     self.farewell = None;
-                    if self.wire.queued() == 0 {
+                    if self.feed.wire.queued() == 0 {
                         self.live = None;
                     }
-                    self.wire.engine.status(&dialect::UNPUBLISHED);
+                    self.feed.wire.engine.status(&dialect::UNPUBLISHED);
                     None
                 }
                 Wake::Stop => Some(self.say(&dialect::STOPPED)),
@@ -160,66 +144,60 @@ impl Playing<'_> {
         }
     }
 
+    /// Plays, until there is something else to do.
     async fn wait(&mut self, ends: &mut Ends<'_, '_>) -> Wake {
-        let pulling = self.wire.queued() < QUEUE && self.player.link.standing.is_granted();
+        let Self { feed, orders, audience, farewell, .. } = self;
+        let seldom = async {
+            tokio::select! {
+                biased;
+                () = &mut ends.killed => Wake::Killed,
+                order = orders.next() => Wake::Order(order),
+                () = &mut ends.stop => Wake::Stop,
+                Ok(()) = audience.changed() => Wake::Live,
+                _ = ends.ping.tick() => Wake::Ping,
+                () = at(*farewell) => Wake::Farewell,
+            }
+        };
+        // Looked at when one of them wakes it, not for each picture.
+        let mut seldom: FuturesUnordered<_> = std::iter::once(seldom).collect();
         tokio::select! {
             biased;
-            () = &mut ends.killed => Wake::Killed,
-            order = self.orders.next() => Wake::Order(order),
-            () = &mut ends.stop => Wake::Stop,
-            Ok(()) = self.player.live.changed() => Wake::Live,
-            _ = ends.ping.tick() => Wake::Ping,
-            () = at(self.farewell) => Wake::Farewell,
-            event = next_media(&mut self.reader), if pulling => Wake::Media(event),
-            pumped = self.wire.pump() => Wake::Pumped(pumped),
+            Some(wake) = seldom.next() => wake,
+            served = feed.serve() => Wake::Served(served),
         }
     }
 
     /// Another publish of the stream began, or this one ended.
     fn on_live(&mut self) -> Option<Next> {
-        let live: Option<Arc<Live>> = self.player.live.borrow_and_update().clone();
+        let live: Option<Arc<Live>> = self.audience.borrow_and_update().clone();
         if let Some(live) = live {
-            self.reader = Some(live.frames.reader().patient());
+            self.feed.reader = Some(live.frames.reader().patient());
             self.live = Some(live);
             self.farewell = None;
-            self.wire.engine.status(&dialect::PUBLISHED);
+            self.feed.wire.engine.status(&dialect::PUBLISHED);
         }
         None
     }
 
-    /// Takes what the ring holds, as far as the queue has room.
-    fn pull(&mut self) {
-        while self.wire.queued() < QUEUE && self.player.link.standing.is_granted() {
-            let Some(event) = self.reader.as_mut().and_then(BusReader::try_next) else { break };
-            self.on_media(event);
-        }
-        let Some(reader) = self.reader.as_mut().filter(|reader| reader.lag() > BEHIND) else { return };
-        if reader.skip_ahead().is_some() {
-            self.player.link.traffic.gap();
-        }
-    }
-
-    fn on_media(&mut self, event: Media<media::Frame>) {
-        match event {
-            Media::Tracks(tracks) => self.wire.queue_media(|engine| engine.send_tracks(&tracks)),
-            Media::Item(frame) => self.wire.queue_media(|engine| engine.send_frame(&frame)),
-            Media::Gap(_) => self.player.link.traffic.gap(),
-            Media::Ended(EndReason::Finished) => {
-                self.reader = None;
-                self.farewell = Some(Instant::now() + REJOIN);
+    fn on_served(&mut self, served: Served) -> Option<Next> {
+        match served {
+            Served::Heard => self.on_events(),
+            Served::Ended(reason) => {
+                self.feed.reader = None;
+                // After `Silenced` comes `Hush`, and tells the peer.
+                self.farewell = (reason == EndReason::Finished).then(|| Instant::now() + REJOIN);
+                None
             }
-            // `Hush` follows, and tells the peer.
-            Media::Ended(EndReason::Silenced) => self.reader = None,
         }
     }
 
     /// The peer said something, perhaps; most of it the engine has answered itself.
     fn on_events(&mut self) -> Option<Next> {
-        if self.wire.heard() > self.heard {
-            self.heard = self.wire.heard();
-            self.player.link.traffic.heard(self.context.clock.now().wall);
+        if self.feed.wire.heard() > self.heard {
+            self.heard = self.feed.wire.heard();
+            self.feed.link.traffic.heard(self.context.clock.now().wall);
         }
-        while let Some(event) = self.wire.engine.poll_event() {
+        while let Some(event) = self.feed.wire.engine.poll_event() {
             if matches!(event, Event::Ended(_)) {
                 return Some(Next::Idle);
             }
@@ -228,14 +206,14 @@ impl Playing<'_> {
     }
 
     fn on_ping(&mut self) -> Option<Next> {
-        if self.wire.is_held() {
+        if self.feed.wire.is_held() {
             return None;
         }
-        if self.wire.heard().elapsed() > SILENT {
+        if self.feed.wire.heard().elapsed() > SILENT {
             return Some(Next::Close);
         }
         self.pings = self.pings.wrapping_add(1);
-        self.wire.engine.ping(self.pings);
+        self.feed.wire.engine.ping(self.pings);
         None
     }
 
@@ -252,9 +230,9 @@ impl Playing<'_> {
                 self.silence(&why, Begun::Break).await.or(Some(Next::Close))
             }
             What::Hush => {
-                (self.reader, self.live, self.farewell) = (None, None, None);
+                (self.feed.reader, self.live, self.farewell) = (None, None, None);
                 // The next publisher may have come before this order did.
-                self.player.live.mark_changed();
+                self.audience.mark_changed();
                 self.silence(&dialect::SILENCED, Begun::Break).await
             }
             What::Close(why) => Some(self.say(&dialect::ended(self.request.action, why, &text))),
@@ -266,25 +244,25 @@ impl Playing<'_> {
 
     /// Holds all media back, then tells the peer why.
     async fn silence(&mut self, why: &Status<'_>, begun: Begun) -> Option<Next> {
-        if self.wire.silence(begun).await == Drained::Reset {
+        if self.feed.wire.silence(begun).await == Drained::Reset {
             return Some(Next::Close);
         }
-        self.wire.engine.status(why);
+        self.feed.wire.engine.status(why);
         None
     }
 
     fn resume(&mut self) -> Option<Next> {
-        self.wire.release();
-        if let Some(reader) = &mut self.reader {
+        self.feed.wire.release();
+        if let Some(reader) = &mut self.feed.reader {
             reader.restart();
         }
-        self.wire.engine.status(&dialect::RESUMED);
+        self.feed.wire.engine.status(&dialect::RESUMED);
         None
     }
 
     fn say(&mut self, status: &Status<'_>) -> Next {
-        self.wire.engine.status(status);
-        self.wire.engine.stream_eof();
+        self.feed.wire.engine.status(status);
+        self.feed.wire.engine.stream_eof();
         Next::Close
     }
 
@@ -292,12 +270,82 @@ impl Playing<'_> {
     /// no block would find it.
     async fn leave(self, ended: Result<Next, WireError>) -> Result<Next, WireError> {
         match ended {
-            Ok(next) if self.wire.silence(Begun::Break).await == Drained::Sent => Ok(next),
+            Ok(next) if self.feed.wire.silence(Begun::Break).await == Drained::Sent => Ok(next),
             Ok(_) => Ok(Next::Close),
             Err(error) => {
-                self.wire.reset();
+                self.feed.wire.reset();
                 Err(error)
             }
+        }
+    }
+}
+
+/// Media's way from the ring to the socket.
+struct Feed<'a> {
+    wire: &'a mut Wire,
+    /// `None` while nobody publishes.
+    reader: Option<BusReader>,
+    link: Link,
+}
+
+/// Why a feed stopped.
+enum Served {
+    /// The peer said something.
+    Heard,
+    /// The publish is over.
+    Ended(EndReason),
+}
+
+impl Feed<'_> {
+    /// Plays until the peer says something or the publish ends. A picture wakes the
+    /// task for nothing but this loop. Cancel-safe.
+    async fn serve(&mut self) -> Result<Served, WireError> {
+        loop {
+            let pulling = self.has_room();
+            let sent = tokio::select! {
+                biased;
+                event = next_media(&mut self.reader), if pulling => {
+                    if let Media::Ended(reason) = event {
+                        return Ok(Served::Ended(reason));
+                    }
+                    self.on_media(event);
+                    self.pull();
+                    self.wire.write()?
+                }
+                pumped = self.wire.pump() => match pumped? {
+                    Pumped::Read => return Ok(Served::Heard),
+                    Pumped::Written(media) => media,
+                },
+            };
+            self.link.traffic.sent(sent);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.wire.queued() < QUEUE && self.link.standing.is_granted()
+    }
+
+    /// Takes what the ring holds, as far as the queue has room.
+    fn pull(&mut self) {
+        while self.has_room() {
+            match self.reader.as_mut().and_then(BusReader::try_next) {
+                // It repeats, for `serve`.
+                None | Some(Media::Ended(_)) => break,
+                Some(event) => self.on_media(event),
+            }
+        }
+        let Some(reader) = self.reader.as_mut().filter(|reader| reader.lag() > BEHIND) else { return };
+        if reader.skip_ahead().is_some() {
+            self.link.traffic.gap();
+        }
+    }
+
+    fn on_media(&mut self, event: Media<media::Frame>) {
+        match event {
+            Media::Tracks(tracks) => self.wire.queue_tracks(&tracks),
+            Media::Item(frame) => self.wire.queue_frame(&frame),
+            Media::Gap(_) => self.link.traffic.gap(),
+            Media::Ended(_) => {}
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Bytes between one socket and one engine.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rtmp::{Engine, EngineError, Event};
+use media::{Frame, Tracks};
+use rtmp::{Engine, EngineError, Event, Outgoing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use session::tcp::{self, Drained};
 use session::{ChannelPlane, Orders};
@@ -47,6 +49,15 @@ pub(super) enum Begun {
     Hold,
     /// It must never be finished, so the connection goes with it.
     Break,
+}
+
+/// What [`Wire::pump`] did.
+#[derive(Debug)]
+pub(super) enum Pumped {
+    /// The engine was given what the peer said.
+    Read,
+    /// So many media bytes went.
+    Written(usize),
 }
 
 /// Why a connection cannot go on.
@@ -115,21 +126,25 @@ impl Wire {
         }
     }
 
-    /// Reads once or writes once, whichever is possible first; says how many
-    /// media bytes went. Cancel-safe.
-    pub(super) async fn pump(&mut self) -> Result<usize, WireError> {
+    /// Reads once or writes once, whichever is possible first. Cancel-safe.
+    pub(super) async fn pump(&mut self) -> Result<Pumped, WireError> {
         self.take_control();
         let (reading, writing) = (self.outbox.len() < UNREAD, self.wants_write());
         let stalled = self.progress + STALLED;
+        // One task uses the socket, so the slot for one waker is enough; `readable`
+        // would make an entry in a list each time.
+        let socket = &self.socket;
+        let readable = poll_fn(|cx| socket.poll_read_ready(cx));
+        let writable = poll_fn(|cx| socket.poll_write_ready(cx));
         tokio::select! {
-            ready = self.socket.readable(), if reading => {
+            ready = readable, if reading => {
                 ready?;
                 self.read()?;
-                Ok(0)
+                Ok(Pumped::Read)
             }
-            ready = self.socket.writable(), if writing => {
+            ready = writable, if writing => {
                 ready?;
-                self.write()
+                self.write().map(Pumped::Written)
             }
             () = tokio::time::sleep_until(stalled), if writing => Err(WireError::Stalled),
             // Held, and the peer has asked for more answers than can wait.
@@ -160,7 +175,11 @@ impl Wire {
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.outbox.slices(NOTSENT.saturating_sub(self.unasked), &mut slices);
-            match self.socket.try_write_vectored(&slices[..count]) {
+            let written = match &slices[..count] {
+                [one] => self.socket.try_write(one),
+                many => self.socket.try_write_vectored(many),
+            };
+            match written {
                 Ok(0) => return Err(WireError::Closed),
                 Ok(n) => {
                     self.unasked += n;
@@ -202,22 +221,30 @@ impl Wire {
     /// starts when the queue stops being empty.
     fn take_control(&mut self) {
         let run = self.engine.take_output();
-        self.push(Carries::Control, run);
+        self.push(Carries::Control, run, Bytes::new());
     }
 
-    fn push(&mut self, carries: Carries, run: Bytes) {
+    fn push(&mut self, carries: Carries, head: Bytes, body: Bytes) {
         if self.outbox.is_empty() {
             self.progress = Instant::now();
         }
-        self.outbox.push(carries, run);
+        self.outbox.push(carries, head, body);
     }
 
-    /// Lets `write` put media into the engine, and queues that.
-    pub(super) fn queue_media(&mut self, write: impl FnOnce(&mut Engine)) {
+    /// Queues what a decoder needs first.
+    pub(super) fn queue_tracks(&mut self, tracks: &Tracks) {
         self.take_control();
-        write(&mut self.engine);
+        self.engine.send_tracks(tracks);
         let run = self.engine.take_output();
-        self.push(Carries::Media, run);
+        self.push(Carries::Media, run, Bytes::new());
+    }
+
+    /// Queues a frame.
+    pub(super) fn queue_frame(&mut self, frame: &Frame) {
+        self.take_control();
+        if let Some(Outgoing { head, body }) = self.engine.outgoing(frame) {
+            self.push(Carries::Media, head, body);
+        }
     }
 
     /// Bytes that the kernel has not taken.
@@ -310,7 +337,7 @@ mod tests {
     async fn a_held_peer_that_asks_for_more_answers_than_can_wait_is_stalled() {
         let (mut wire, _peer) = wire().await;
         wire.held = true;
-        wire.push(Carries::Control, vec![0; UNREAD].into());
+        wire.push(Carries::Control, vec![0; UNREAD].into(), Bytes::new());
         assert!(matches!(wire.pump().await, Err(WireError::Stalled)));
     }
 
@@ -318,8 +345,8 @@ mod tests {
     async fn a_message_that_a_fence_cannot_finish_waits_for_the_release() {
         let (mut wire, _peer) = wire().await;
         let picture = Bytes::from(vec![7; 8 << 20]);
-        wire.push(Carries::Media, picture.clone());
-        wire.push(Carries::Media, picture);
+        wire.push(Carries::Media, picture.clone(), Bytes::new());
+        wire.push(Carries::Media, Bytes::new(), picture);
         wire.write().unwrap();
         assert!(wire.outbox.has_begun_media());
         wire.held = true;

@@ -40,14 +40,8 @@ impl Writer {
     /// Appends a message whose payload is `prefix` and `body` together.
     pub(crate) fn write(self, out: &mut BytesMut, head: &Head, prefix: &[u8], body: &[u8]) {
         let len = prefix.len() + body.len();
-        out.reserve(32 + len + 5 * (len / self.chunk_size));
-        let time = head.timestamp.min(EXTENDED);
-        out.put_u8(head.chunk_stream);
-        out.put_uint(u64::from(time), 3);
-        out.put_uint(len as u64, 3);
-        out.put_u8(head.kind);
-        out.put_u32_le(head.stream);
-        put_extended(out, head);
+        out.reserve(MAX_HEAD + len + 5 * (len / self.chunk_size));
+        put_head(out, head, len);
         let mut room = self.chunk_size;
         for mut part in [prefix, body] {
             while !part.is_empty() {
@@ -63,6 +57,19 @@ impl Writer {
             }
         }
     }
+}
+
+/// Most that goes before a payload that fits into one chunk.
+pub(crate) const MAX_HEAD: usize = 16;
+
+/// Appends what goes before a payload of `len` bytes.
+pub(crate) fn put_head(out: &mut BytesMut, head: &Head, len: usize) {
+    out.put_u8(head.chunk_stream);
+    out.put_uint(u64::from(head.timestamp.min(EXTENDED)), 3);
+    out.put_uint(len as u64, 3);
+    out.put_u8(head.kind);
+    out.put_u32_le(head.stream);
+    put_extended(out, head);
 }
 
 fn put_extended(out: &mut BytesMut, head: &Head) {

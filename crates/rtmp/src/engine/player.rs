@@ -3,11 +3,12 @@
 use bytes::BytesMut;
 use media::{AudioCodec, Frame, TrackKind, Tracks};
 
-use crate::egress::{MediaWriter, PlayerClock};
+use crate::egress::{MediaWriter, Outgoing, PlayerClock};
 
 /// What an accepted player gets.
 pub(super) struct Player {
     writer: MediaWriter,
+    heads: BytesMut,
     clock: PlayerClock,
     audio: AudioCodec,
     paused: bool,
@@ -21,6 +22,7 @@ impl Player {
     pub(super) fn new(stream: u32) -> Self {
         Self {
             writer: MediaWriter::new(stream),
+            heads: BytesMut::new(),
             clock: PlayerClock::default(),
             audio: AudioCodec::Aac,
             paused: false,
@@ -49,12 +51,12 @@ impl Player {
         self.writer.tracks(out, tracks, self.clock.now());
     }
 
-    pub(super) fn send_frame(&mut self, out: &mut BytesMut, frame: &Frame) {
+    pub(super) fn outgoing(&mut self, frame: &Frame) -> Option<Outgoing> {
         if !self.wants(frame) {
-            return;
+            return None;
         }
         let timestamp = self.clock.place(frame.dts);
-        self.writer.frame(out, frame, self.audio, timestamp);
+        Some(self.writer.outgoing(&mut self.heads, frame, self.audio, timestamp))
     }
 
     fn wants(&mut self, frame: &Frame) -> bool {
