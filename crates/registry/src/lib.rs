@@ -2,7 +2,7 @@
 //!
 //! One actor owns two tables: the *records* that somebody registered, which are
 //! on disk, and the *live* rows, which are not: after a restart nobody is live,
-//! so nothing needs repair. [`state`] holds both and decides; [`Registry`] is
+//! so nothing needs repair. `state` holds both and decides; [`Registry`] is
 //! the shell that awaits disk and fences.
 
 mod actor;

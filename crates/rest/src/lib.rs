@@ -1,7 +1,7 @@
 //! The HTTP control API in Ant Media Server's dialect, and the two pages to try
 //! a stream with.
 //!
-//! Nothing is decided here: a request is checked for access ([`access`]), parsed
+//! Nothing is decided here: a request is checked for access (`access`), parsed
 //! into typed words, sent to the owner of the table as a message, and the typed
 //! answer is put into AMS's words. Those words are in `dialect.rs` and `dto/`
 //! and nowhere else, and golden tests hold them (C§14).

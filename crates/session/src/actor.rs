@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use crate::plane::{DataPlane, Order, What};
 
 /// A data plane answers within a burst, some milliseconds; a TCP player whose
-/// kernel holds unsent bytes takes up to 50 ms. Five times that is a data plane
-/// that has stopped.
+/// kernel holds unsent bytes takes up to `tcp::PATIENCE`, 210 ms. What is left is
+/// for its task to get its turn; later, it has stopped.
 const FENCE_DEADLINE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Session {

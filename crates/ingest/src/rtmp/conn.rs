@@ -8,6 +8,7 @@ use rtmp::{Event, RequestId, Status, Target, publish_target};
 use session::{Admission, Pass, Request};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
@@ -63,7 +64,7 @@ impl Conn {
         match self.talk().await {
             Ok(()) => self.wire.flush(GOODBYE).await,
             Err(WireError::Closed) => {}
-            Err(error) => tracing::debug!(%error, "connection failed"),
+            Err(error) => tracing::debug!(%error, peer = %self.context.peer, "RTMP connection failed"),
         }
     }
 
@@ -112,11 +113,18 @@ impl Conn {
             Ok(asked) => asked,
             Err(refusal) => return Ok(self.refuse(id, &refusal.status())),
         };
-        tracing::debug!(session = %pass.session(), role = %action, stream = %request.stream, "allowed");
+        let (session, stream, peer) = (pass.session(), request.stream.clone(), self.context.peer);
         let role = Role { id, request, pass, arrival: &mut self.arrival };
         match action {
-            Action::Publish => publish::run(&mut self.wire, &self.context, role).await,
-            Action::Play => play::run(&mut self.wire, &self.context, role).await,
+            Action::Publish => {
+                let span = tracing::info_span!("publish", %session, %stream, %peer);
+                publish::run(&mut self.wire, &self.context, role).instrument(span).await
+            }
+            // No span: a player would enter and leave it for each picture.
+            Action::Play => {
+                tracing::debug!(%session, %stream, %peer, "asked to play");
+                play::run(&mut self.wire, &self.context, role).await
+            }
         }
     }
 

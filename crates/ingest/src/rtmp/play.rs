@@ -55,7 +55,7 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     let player = match joined {
         Ok(player) => player,
         Err(why) => {
-            tracing::debug!(%why, "refused");
+            tracing::debug!(%why, stream = %request.stream, "refused");
             let blocked = blocked_text(&request);
             let status = dialect::refused(request.action, why, request.stream.id.as_str(), &blocked);
             let _ = wire.engine.refuse(id, &status);
@@ -66,7 +66,6 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
         return Ok(Next::Idle);
     }
     *arrival = None;
-    tracing::debug!("playing");
     let heard = Instant::now();
     let feed = Feed { wire, reader: None, link: player.link };
     let audience = player.live;

@@ -2,7 +2,7 @@
 //! WebSocket (C§8), WHIP and WHEP.
 //!
 //! Signalling runs on the HTTP workers. Media runs on the shard's thread, which
-//! alone owns peers and sockets; the two meet in [`command`] only.
+//! alone owns peers and sockets; the two meet in `command` only.
 
 mod addresses;
 mod command;
