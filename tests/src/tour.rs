@@ -1,4 +1,4 @@
-//! The README's tour, run as it is printed.
+//! The README's tour, and the guides' commands, run as they are printed.
 //!
 //! A fenced block whose info string is `sh tour` is run, and one that says `sh tour background`
 //! is started and left running. All blocks run in order, in one shell, from the checkout; the
@@ -24,11 +24,11 @@ pub struct Block {
     pub background: bool,
 }
 
-/// The blocks of a Markdown text that are to be run.
+/// The blocks of a Markdown text that are to be run; they may stand in a list.
 pub fn blocks(markdown: &str) -> Vec<Block> {
     let (mut found, mut open): (Vec<Block>, bool) = (Vec::new(), false);
     for line in markdown.lines() {
-        match line.trim_end().strip_prefix("```") {
+        match line.trim().strip_prefix("```") {
             Some(_) if open => open = false,
             Some(info @ ("sh tour" | "sh tour background")) => {
                 open = true;

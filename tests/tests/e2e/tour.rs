@@ -1,13 +1,30 @@
-//! The README's tour does what it says.
+//! What the documents tell the reader to run does what they say.
 
 use sluice_tests::machine;
 use sluice_tests::server::Server;
 use sluice_tests::tour;
 
+fn follow(document: &str) {
+    let server = Server::start().unwrap();
+    tour::run(document, &server).unwrap();
+    server.stop().unwrap();
+}
+
 #[test]
 fn every_command_of_the_tour_works() {
     let _machine = machine::whole();
-    let server = Server::start().unwrap();
-    tour::run("README.md", &server).unwrap();
-    server.stop().unwrap();
+    follow("README.md");
+}
+
+#[test]
+fn every_command_of_the_guides_works() {
+    let _machine = machine::whole();
+    let guides = std::fs::read_dir(machine::root().join("docs")).unwrap().map(|guide| guide.unwrap().path());
+    let marked =
+        guides.filter(|guide| std::fs::read_to_string(guide).is_ok_and(|text| text.contains("sh tour")));
+    let marked: Vec<_> = marked.collect();
+    assert!(marked.len() >= 4, "{marked:?}");
+    for guide in marked {
+        follow(guide.to_str().unwrap());
+    }
 }
