@@ -6,6 +6,7 @@
 //! outside the actor: it makes the first account with its mailbox shut, and must
 //! not wait then for places that only its mailbox would free.
 
+mod change;
 mod tries;
 
 use std::collections::BTreeMap;
@@ -16,15 +17,15 @@ use actix::prelude::*;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use contract::accounts::{
-    Account, CreateFirstAccount, FirstAccountError, Login, LoginError, NeedsFirstAccount, Role, SetupProof,
+    Account, AccountView, AccountsTable, AccountsView, CreateFirstAccount, FirstAccountError, Login,
+    LoginError, NeedsFirstAccount, Role, SetupProof,
 };
-use contract::auth::NotStored;
 use contract::{Clock, Secret};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
-use store::{Batch, ScanError, Sealing, Store, Table};
+use store::{ScanError, Sealing, Store, Table};
 use subtle::ConstantTimeEq;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use tries::{Payment, Tries};
 
@@ -45,11 +46,17 @@ struct Record {
     role: Role,
     /// argon2id of the password's MD5, PHC string format.
     hash: Secret<String>,
+    /// See [`AccountView::revision`].
+    #[serde(skip)]
+    revision: u64,
 }
 
 /// Owner of the accounts.
 pub struct Accounts {
     records: BTreeMap<String, Record>,
+    /// The newest revision of a password.
+    revision: u64,
+    view: watch::Sender<Arc<AccountsTable>>,
     store: Store,
     clock: Clock,
     tries: Tries,
@@ -63,14 +70,18 @@ pub struct Accounts {
 impl Accounts {
     /// Reads the accounts.
     pub fn load(store: Store, clock: Clock) -> Result<Self, AccountsError> {
-        let mut records = BTreeMap::new();
+        let (mut records, mut revision) = (BTreeMap::new(), 0);
         for (key, value) in store.scan(ACCOUNTS)? {
-            records.insert(String::from_utf8_lossy(&key).into_owned(), serde_json::from_slice(&value)?);
+            revision += 1;
+            let record = Record { revision, ..serde_json::from_slice(&value)? };
+            records.insert(String::from_utf8_lossy(&key).into_owned(), record);
         }
         let mut token = [0; 20];
         getrandom::fill(&mut token)?;
         Ok(Self {
+            view: watch::Sender::new(Arc::new(table(&records))),
             records,
+            revision,
             store,
             clock,
             tries: Tries::new(),
@@ -84,6 +95,22 @@ impl Accounts {
     /// `None` when there is an account.
     pub fn setup_token(&self) -> Option<Secret<String>> {
         self.records.is_empty().then(|| self.setup_token.clone())
+    }
+
+    /// Everybody's view of the accounts.
+    pub fn view(&self) -> AccountsView {
+        AccountsView::new(self.view.subscribe())
+    }
+
+    /// Changes the table, and then what everybody sees of it.
+    fn publish(&mut self, change: impl FnOnce(&mut BTreeMap<String, Record>)) {
+        change(&mut self.records);
+        self.view.send_replace(Arc::new(table(&self.records)));
+    }
+
+    fn next_revision(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
     }
 
     fn proves(&self, proof: &SetupProof) -> bool {
@@ -107,7 +134,8 @@ impl Accounts {
             places: self.hashings.clone(),
             seat,
         };
-        let account = record.map(|record| Account { email: login.email, role: record.role });
+        let account =
+            record.map(|record| Account { email: login.email, role: record.role, revision: record.revision });
         Ok(Attempt { payment, account, check })
     }
 
@@ -124,6 +152,16 @@ impl Accounts {
             }
         }
     }
+}
+
+fn table(records: &BTreeMap<String, Record>) -> AccountsTable {
+    let view = |record: &Record| AccountView {
+        first_name: record.first_name.clone(),
+        last_name: record.last_name.clone(),
+        role: record.role,
+        revision: record.revision,
+    };
+    records.iter().map(|(email, record)| (email.clone(), view(record))).collect()
 }
 
 /// Why accounts could not be read.
@@ -202,33 +240,16 @@ impl Handler<CreateFirstAccount> for Accounts {
         if let Some(error) = refused {
             return AtomicResponse::new(Box::pin(actix::fut::ready(Err(error))));
         }
-        AtomicResponse::new(Box::pin(
-            create(msg, self.hashings.clone(), self.store.clone()).into_actor(self).map(|made, this, _| {
-                let (email, record) = made?;
-                this.records.insert(email, record);
-                Ok(())
-            }),
-        ))
+        let record = Record {
+            first_name: msg.first_name,
+            last_name: msg.last_name,
+            role: Role::Admin,
+            hash: Secret::default(),
+            revision: self.next_revision(),
+        };
+        let written = self.write(msg.email, record, Some(msg.password));
+        AtomicResponse::new(Box::pin(written.map(|done, _, _| done.map_err(FirstAccountError::from))))
     }
-}
-
-async fn create(
-    msg: CreateFirstAccount,
-    hashings: Arc<Semaphore>,
-    store: Store,
-) -> Result<(String, Record), NotStored> {
-    let password = msg.password;
-    let place = hashings.acquire_owned().await.map_err(|_| NotStored)?;
-    let hash = hashing(place, move || hash(&password)).await.flatten().ok_or(NotStored)?;
-    let record = Record { first_name: msg.first_name, last_name: msg.last_name, role: Role::Admin, hash };
-    let value = serde_json::to_vec(&record).map_err(|_| NotStored)?;
-    let mut batch = Batch::new();
-    batch.put(ACCOUNTS, msg.email.as_bytes(), &value);
-    store.commit(batch).await.map_err(|error| {
-        tracing::error!(%error, "account not written");
-        NotStored
-    })?;
-    Ok((msg.email, record))
 }
 
 /// A login that was paid for.

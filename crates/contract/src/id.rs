@@ -126,6 +126,13 @@ impl SessionId {
     }
 }
 
+impl SessionId {
+    /// One that somebody was told before; it may be nobody's any more.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod accounts;
+pub mod audit;
 pub mod auth;
 mod clock;
 mod id;

@@ -223,10 +223,51 @@ pub struct SettingsDocument {
     pub revision: u64,
 }
 
+/// What there is to be set.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Vec<SettingRow>")]
+pub struct ListSettings;
+
+/// One setting, for a form. None is listed that has no effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingRow {
+    /// In AMS's names.
+    pub name: &'static str,
+    /// Under which heading.
+    pub group: &'static str,
+    /// What it takes.
+    pub kind: SettingKind,
+    /// What it is when nobody set it.
+    pub default: Value,
+    /// Smallest number that has a meaning of its own.
+    pub min: Option<i64>,
+    /// Largest number that is taken.
+    pub max: Option<i64>,
+    /// Its name for people.
+    pub label: &'static str,
+    /// What it does, in a sentence or two.
+    pub help: &'static str,
+}
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingKind {
+    /// True or false.
+    Flag,
+    /// A whole number.
+    Whole,
+    /// A text.
+    Text,
+    /// A text that is never shown.
+    Secret,
+    /// Networks and addresses, separated by commas.
+    Networks,
+}
+
 /// Changes some of an application's settings (C§16.2): absent keys keep their
 /// value, `null` gives the default, unknown keys are kept.
 #[derive(Clone, Message)]
-#[rtype(result = "Result<u64, PatchError>")]
+#[rtype(result = "Result<Patched, PatchError>")]
 pub struct PatchSettings {
     /// Whose.
     pub app: AppName,
@@ -234,6 +275,15 @@ pub struct PatchSettings {
     pub expected: Option<u64>,
     /// In AMS's names.
     pub patch: Map<String, Value>,
+}
+
+/// Settings were changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patched {
+    /// What they are now.
+    pub revision: u64,
+    /// Names of those that are other than before, in order.
+    pub changed: Vec<String>,
 }
 
 /// Of the patch its names only: some values are secrets.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::registry::{
-    CreateStream, CreateStreamError, End, GetStream, ListStreams, Place, Play, PlayLease, PlayRefused,
-    Publish, PublishLease, PublishRefused, RemoveStream, Removed, Silence, SilenceEnded, StopStream,
-    StreamPage, StreamRecord, StreamView, UpdateStream,
+    CreateStream, CreateStreamError, End, GetLive, GetStream, ListSessions, ListStreams, Live, Place, Play,
+    PlayLease, PlayRefused, Publish, PublishLease, PublishRefused, RemoveStream, Removed, SessionPage,
+    Silence, SilenceEnded, StopSession, StopStream, StreamPage, StreamRecord, StreamView, Survey,
+    UpdateStream,
 };
 use contract::session::{Close, CloseReason, Fenced, Hush, SessionRef};
 use contract::{AppName, AppSettings, Clock, SettingsView, StreamKey};
@@ -235,6 +236,42 @@ impl Handler<StopStream> for Registry {
             publisher.close.do_send(Close { reason: CloseReason::Stopped });
         }
         publisher.is_some()
+    }
+}
+
+impl Handler<Survey> for Registry {
+    type Result = MessageResult<Survey>;
+
+    fn handle(&mut self, _: Survey, _: &mut Self::Context) -> Self::Result {
+        MessageResult(Arc::new(self.state.survey(|app| self.app(app), self.clock.now().wall)))
+    }
+}
+
+impl Handler<ListSessions> for Registry {
+    type Result = Option<SessionPage>;
+
+    fn handle(&mut self, msg: ListSessions, _: &mut Self::Context) -> Self::Result {
+        self.state.sessions(&msg, &self.app(&msg.stream.app), self.clock.now().wall)
+    }
+}
+
+impl Handler<StopSession> for Registry {
+    type Result = bool;
+
+    fn handle(&mut self, msg: StopSession, _: &mut Self::Context) -> Self::Result {
+        let session = self.state.session(&msg.stream, msg.session);
+        if let Some(session) = &session {
+            session.close.do_send(Close { reason: CloseReason::Stopped });
+        }
+        session.is_some()
+    }
+}
+
+impl Handler<GetLive> for Registry {
+    type Result = Option<Arc<Live>>;
+
+    fn handle(&mut self, msg: GetLive, _: &mut Self::Context) -> Self::Result {
+        self.state.live(&msg.stream)
     }
 }
 

@@ -10,9 +10,11 @@ use contract::registry::{
     PlayerCounts, Publish, PublishRefused, Removed, StreamPage, StreamRecord, StreamSort, StreamView,
 };
 use contract::session::SessionRef;
-use contract::{AppName, AppSettings, Protocol, SessionId, StreamKey, SubscriberId, WallMs};
+use contract::{AppName, AppSettings, Protocol, SessionId, StandingCell, StreamKey, SubscriberId, WallMs};
 use media::{BusWriter, PacketWriter, TrackKind};
 use tokio::sync::watch;
+
+mod look;
 
 /// Who publishes a stream.
 #[derive(Debug)]
@@ -22,14 +24,50 @@ struct Publisher {
     subscriber: Option<SubscriberId>,
     peer: IpAddr,
     since: WallMs,
+    standing: Arc<StandingCell>,
     live: Arc<Live>,
+}
+
+impl Publisher {
+    fn view(&self) -> LiveView {
+        let traffic = &self.session.traffic;
+        LiveView {
+            protocol: self.protocol,
+            subscriber: self.subscriber.clone(),
+            peer: self.peer,
+            since: self.since,
+            tracks: self.live.frames.tracks(),
+            received_bytes: traffic.received_bytes(),
+            video_bytes: traffic.track_bytes(TrackKind::Video),
+            audio_bytes: traffic.track_bytes(TrackKind::Audio),
+            keyframes_only: self.live.keyframes_only.is_claimed(),
+        }
+    }
+}
+
+/// Who plays it.
+#[derive(Debug)]
+struct Seat {
+    session: SessionRef,
+    protocol: Protocol,
+    subscriber: Option<SubscriberId>,
+    peer: IpAddr,
+    since: WallMs,
+    standing: Arc<StandingCell>,
+}
+
+impl Seat {
+    /// Whether he is still there, as far as that can be known.
+    fn is_taken(&self, settings: &AppSettings, now: WallMs) -> bool {
+        !settings.hls.has_left(self.protocol, &self.session.traffic, now)
+    }
 }
 
 #[derive(Debug)]
 struct Row {
     record: Option<StreamRecord>,
     publisher: Option<Publisher>,
-    players: BTreeMap<SessionId, (Protocol, SessionRef)>,
+    players: BTreeMap<SessionId, Seat>,
     /// What players follow; says the same as `publisher`.
     live: watch::Sender<Option<Arc<Live>>>,
 }
@@ -50,36 +88,23 @@ impl Row {
     }
 
     fn audience(&self) -> Vec<SessionRef> {
-        self.players.values().map(|(_, session)| session.clone()).collect()
+        self.players.values().map(|seat| seat.session.clone()).collect()
     }
 
     /// Who is there.
     fn counts(&self, settings: &AppSettings, now: WallMs) -> PlayerCounts {
-        let left = |(protocol, session): &&(Protocol, SessionRef)| {
-            settings.hls.has_left(*protocol, &session.traffic, now)
-        };
-        let there = || self.players.values().filter(|player| !left(player));
-        let count = |of: fn(Protocol) -> bool| there().filter(|(p, _)| of(*p)).count();
+        let there = || self.players.values().filter(|seat| seat.is_taken(settings, now));
+        let count = |of: fn(Protocol) -> bool| there().filter(|seat| of(seat.protocol)).count();
         PlayerCounts {
             rtmp: count(|p| p == Protocol::Rtmp),
             hls: count(|p| p == Protocol::Hls),
             webrtc: count(Protocol::is_webrtc),
-            gaps: there().map(|(_, session)| session.traffic.gaps()).sum(),
+            gaps: there().map(|seat| seat.session.traffic.gaps()).sum(),
         }
     }
 
     fn view(&self, key: &StreamKey, settings: &AppSettings, now: WallMs) -> StreamView {
-        let live = self.publisher.as_ref().map(|p| LiveView {
-            protocol: p.protocol,
-            subscriber: p.subscriber.clone(),
-            peer: p.peer,
-            since: p.since,
-            tracks: p.live.frames.tracks(),
-            received_bytes: p.session.traffic.received_bytes(),
-            video_bytes: p.session.traffic.track_bytes(TrackKind::Video),
-            audio_bytes: p.session.traffic.track_bytes(TrackKind::Audio),
-            keyframes_only: p.live.keyframes_only.is_claimed(),
-        });
+        let live = self.publisher.as_ref().map(Publisher::view);
         let since = live.as_ref().map_or_else(WallMs::default, |l| l.since);
         StreamView {
             record: self.record.clone().unwrap_or_else(|| StreamRecord::new(key.clone(), since)),
@@ -174,6 +199,7 @@ impl State {
             subscriber: ask.subscriber.clone(),
             peer: ask.peer,
             since: now,
+            standing: ask.standing.clone(),
             live: Arc::new(live),
         }));
         let first = row.record.as_mut().filter(|record| !record.finished).map(|record| {
@@ -234,7 +260,17 @@ impl State {
         if over_limit(row, ask.protocol, settings, now) {
             return Err(PlayRefused::Limit);
         }
-        row.players.insert(ask.session.id, (ask.protocol, ask.session.clone()));
+        row.players.insert(
+            ask.session.id,
+            Seat {
+                session: ask.session.clone(),
+                protocol: ask.protocol,
+                subscriber: ask.subscriber.clone(),
+                peer: ask.peer,
+                since: now,
+                standing: ask.standing.clone(),
+            },
+        );
         Ok(row.live.subscribe())
     }
 

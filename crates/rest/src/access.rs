@@ -12,19 +12,21 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpRequest};
-use contract::{AppName, TrustedProxies, UNKNOWN_PEER};
+use actix_web::{Error, HttpMessage, HttpRequest};
+use contract::{AppName, AppSettings, TrustedProxies, UNKNOWN_PEER};
 use ipnet::IpNet;
 
 use crate::api::Shared;
 use crate::dialect::Refused;
+use crate::gate::{Area, Author};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_HOST: &str = "x-forwarded-host";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// Headers by which a proxy shows that it speaks for somebody else.
 const FORWARDING: [&str; 6] =
-    [FORWARDED_FOR, FORWARDED_HOST, "x-forwarded-proto", "x-real-ip", "forwarded", "via"];
+    [FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, "x-real-ip", "forwarded", "via"];
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +99,13 @@ fn check_origin(req: &HttpRequest, trusted: &TrustedProxies) -> Result<(), Refus
     if same { Ok(()) } else { Err(Refused::ForeignOrigin) }
 }
 
+/// Whether the caller's own connection, or that of a proxy in front of us, is TLS.
+/// Who claims it falsely gets a cookie that his browser will not send back.
+pub(crate) fn is_secure(req: &HttpRequest) -> bool {
+    let forwarded = only(req.headers(), &HeaderName::from_static(FORWARDED_PROTO));
+    req.app_config().secure() || forwarded.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+}
+
 /// In front of the console: every address, but no foreign page.
 pub(crate) async fn own_pages_only(
     shared: Data<Shared>,
@@ -108,8 +117,9 @@ pub(crate) async fn own_pages_only(
 }
 
 /// In front of every application's API: the application exists, the page is ours,
-/// the address is allowed.
-pub(crate) async fn allowed_networks_only(
+/// and either somebody is logged in whose role allows this, or the address is
+/// allowed.
+pub(crate) async fn allowed_only(
     shared: Data<Shared>,
     req: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -117,13 +127,21 @@ pub(crate) async fn allowed_networks_only(
     let trusted = &shared.options.trusted_proxies;
     let app = req.match_info().get("app").and_then(|app| AppName::parse(app).ok());
     let settings = app.and_then(|app| shared.settings.app(&app)).ok_or(Refused::NotFound)?;
-    if let Some(networks) = &settings.security.rest_networks
-        && !Caller::of(req.request(), trusted).is_within(networks)
-    {
-        return Err(Refused::Address.into());
-    }
+    let author = match Author::logged_in(&shared, req.request()) {
+        Some(author) => author,
+        None => allowed_address(&settings, Caller::of(req.request(), trusted))?,
+    };
     check_origin(req.request(), trusted)?;
+    author.enter(req.method(), Area::Streams)?;
+    req.extensions_mut().insert(author);
     next.call(req).await
+}
+
+fn allowed_address(settings: &AppSettings, caller: Caller) -> Result<Author, Refused> {
+    match &settings.security.rest_networks {
+        Some(networks) if !caller.is_within(networks) => Err(Refused::Address),
+        _ => Ok(Author { account: None, from: caller.ip }),
+    }
 }
 
 #[cfg(test)]

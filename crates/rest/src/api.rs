@@ -6,18 +6,27 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, PathConfig, ServiceConfig};
-use contract::accounts::{CreateFirstAccount, Login, NeedsFirstAccount};
+use contract::accounts::{
+    AccountsView, AddAccount, ChangeAccount, ChangePassword, CreateFirstAccount, Login, NeedsFirstAccount,
+    RemoveAccount,
+};
+use contract::audit::{ListAudit, Note};
 use contract::auth::{
     Block, IssueCode, ListEvents, ListSubscribers, PutSubscriber, RemoveSubscriber, Unblock,
 };
-use contract::registry::{CreateStream, GetStream, ListStreams, RemoveStream, StopStream, UpdateStream};
-use contract::settings::{GetSettings, PatchSettings};
+use contract::registry::{
+    CreateStream, GetLive, GetStream, ListSessions, ListStreams, RemoveStream, StopSession, StopStream,
+    Survey, UpdateStream,
+};
+use contract::settings::{GetSettings, ListSettings, PatchSettings};
 use contract::{Clock, SettingsView, TrustedProxies};
+use tokio_util::sync::CancellationToken;
 
 use crate::dialect::Refused;
 use crate::logins::Logins;
+use crate::panel::Watching;
 use crate::path::read;
-use crate::{access, broadcasts, console, pages, statistics, subscribers};
+use crate::{access, broadcasts, console, pages, panel, statistics, subscribers, users};
 
 /// An owner that takes longer than this is given up. A block waits for its fence
 /// (250 ms) and one synced write, so only a stuck disk comes near.
@@ -52,16 +61,38 @@ pub struct Links {
     pub remove_stream: Recipient<RemoveStream>,
     /// The registry.
     pub stop_stream: Recipient<StopStream>,
+    /// The registry.
+    pub survey: Recipient<Survey>,
+    /// The registry.
+    pub list_sessions: Recipient<ListSessions>,
+    /// The registry.
+    pub stop_session: Recipient<StopSession>,
+    /// The registry.
+    pub get_live: Recipient<GetLive>,
     /// Settings.
     pub get_settings: Recipient<GetSettings>,
     /// Settings.
     pub patch_settings: Recipient<PatchSettings>,
+    /// Settings.
+    pub list_settings: Recipient<ListSettings>,
     /// Accounts.
     pub needs_first_account: Recipient<NeedsFirstAccount>,
     /// Accounts.
     pub create_first_account: Recipient<CreateFirstAccount>,
     /// Accounts.
     pub login: Recipient<Login>,
+    /// Accounts.
+    pub add_account: Recipient<AddAccount>,
+    /// Accounts.
+    pub change_account: Recipient<ChangeAccount>,
+    /// Accounts.
+    pub remove_account: Recipient<RemoveAccount>,
+    /// Accounts.
+    pub change_password: Recipient<ChangePassword>,
+    /// The audit log.
+    pub note: Recipient<Note>,
+    /// The audit log.
+    pub list_audit: Recipient<ListAudit>,
 }
 
 /// What the operator's configuration says about the control API.
@@ -76,9 +107,31 @@ pub struct Options {
     pub host: Option<String>,
     /// The RTMP port, for `rtmpURL`.
     pub rtmp_port: u16,
+    /// The ports by which the panel tells people to reach us; `None`: not served. What
+    /// a proxy in front of us makes of them is not known here.
+    pub ports: Ports,
+    /// Cancelled when the server drains: pages that watch are let go.
+    pub stop: CancellationToken,
     /// A directory with `hls.js`, served as `/assets/hls.js`; `None`: players use
     /// what their browser has. (`[http] assets`)
     pub assets: Option<PathBuf>,
+}
+
+/// Ports beside RTMP's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// HTTP.
+    pub http: u16,
+    /// HTTPS.
+    pub https: Option<u16>,
+    /// RTMP over TLS.
+    pub rtmps: Option<u16>,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { http: 5080, https: None, rtmps: None }
+    }
 }
 
 impl Default for Options {
@@ -88,6 +141,8 @@ impl Default for Options {
             trusted_proxies: TrustedProxies::default(),
             host: None,
             rtmp_port: 1935,
+            ports: Ports::default(),
+            stop: CancellationToken::new(),
             assets: None,
         }
     }
@@ -99,13 +154,21 @@ pub struct Api(Data<Shared>);
 
 impl Api {
     /// Takes all that it will ever need.
-    pub fn new(links: Links, settings: SettingsView, clock: Clock, options: Options) -> Self {
+    pub fn new(
+        links: Links,
+        settings: SettingsView,
+        accounts: AccountsView,
+        clock: Clock,
+        options: Options,
+    ) -> Self {
         Self(Data::new(Shared {
             links,
             settings,
             clock,
             options,
-            logins: Logins::default(),
+            logins: Logins::new(accounts.clone()),
+            accounts,
+            watching: Watching::default(),
             updates: tokio::sync::Mutex::new(()),
         }))
     }
@@ -119,13 +182,15 @@ impl Api {
                 .app_data(self.0.clone())
                 .app_data(paths.clone())
                 .wrap(from_fn(access::own_pages_only))
-                .configure(console::routes),
+                .configure(console::routes)
+                .configure(users::routes)
+                .configure(panel::routes),
         );
         cfg.service(
             web::scope("/{app}/rest/v2")
                 .app_data(self.0.clone())
                 .app_data(paths)
-                .wrap(from_fn(access::allowed_networks_only))
+                .wrap(from_fn(access::allowed_only))
                 .service(web::resource("/version").route(read().to(console::app_version)))
                 .service(
                     web::scope("/broadcasts")
@@ -142,9 +207,11 @@ impl Api {
 pub(crate) struct Shared {
     pub(crate) links: Links,
     pub(crate) settings: SettingsView,
+    pub(crate) accounts: AccountsView,
     pub(crate) clock: Clock,
     pub(crate) options: Options,
     pub(crate) logins: Logins,
+    pub(crate) watching: Watching,
     /// Held while a stream's record is read, changed and written back, so that of
     /// two changes at once neither is lost.
     pub(crate) updates: tokio::sync::Mutex<()>,

@@ -2,6 +2,8 @@
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use contract::audit::{About, Deed};
+use contract::auth::NotStored;
 use contract::registry::{
     CreateStream, CreateStreamError, ListStreams, Order, RemoveStream, Removed, StopStream, StreamRecord,
     StreamSort, StreamView, UpdateStream,
@@ -14,6 +16,7 @@ use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, CannotCreate, Refused};
 use crate::dto::{Answer, BroadcastEdit, Site, broadcast};
+use crate::gate::Author;
 use crate::path::{OfApp, OfStream, Page, Query, public_host, read};
 use crate::statistics::stream_of;
 
@@ -41,7 +44,13 @@ fn shown(shared: &Shared, req: &HttpRequest, view: &StreamView) -> Map<String, V
     broadcast(view, &site)
 }
 
-async fn create(shared: Data<Shared>, path: Path<OfApp>, req: HttpRequest, body: Body) -> Answered {
+async fn create(
+    shared: Data<Shared>,
+    author: Author,
+    path: Path<OfApp>,
+    req: HttpRequest,
+    body: Body,
+) -> Answered {
     if Query::of(&req).get("autoStart") == Some("true") {
         return Ok(dialect::ok(&dialect::no_auto_start(body.0.is_some())));
     }
@@ -54,6 +63,7 @@ async fn create(shared: Data<Shared>, path: Path<OfApp>, req: HttpRequest, body:
         CreateStreamError::Taken => CannotCreate::Taken.into(),
         CreateStreamError::NotStored(_) => Refused::Unavailable,
     })?;
+    shared.note(&author, Deed::CreateStream, About::from(&view.record.key), String::new()).await;
     Ok(dialect::ok(&shown(&shared, &req, &view)))
 }
 
@@ -111,38 +121,52 @@ fn sort(by: Option<&str>, order: Option<&str>) -> StreamSort {
     }
 }
 
-async fn update(shared: Data<Shared>, path: Path<OfStream>, body: Body) -> Answered {
-    let edit = BroadcastEdit::parse(&body.or_empty())?;
-    let _one_at_a_time = shared.updates.lock().await;
-    let outcome = match stream_of(&shared, &path).await? {
-        Some(StreamView { mut record, registered: true, .. }) => {
-            edit.apply(&mut record)?;
-            shared.ask(&shared.links.update_stream, UpdateStream { record }).await?
-        }
-        _ => Ok(false),
-    };
+async fn update(shared: Data<Shared>, author: Author, path: Path<OfStream>, body: Body) -> Answered {
+    let fields = body.or_empty();
+    let detail = fields.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let outcome = updated(&shared, &path, BroadcastEdit::parse(&fields)?).await?;
+    if let (Ok(true), Ok(stream)) = (outcome, path.key()) {
+        shared.note(&author, Deed::UpdateStream, About::from(&stream), detail).await;
+    }
     Ok(dialect::ok(&dialect::stream_updated(&path.id, outcome)))
 }
 
-async fn remove(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
-    Ok(dialect::ok(&remove_one(&shared, &path).await?))
+async fn updated(
+    shared: &Shared,
+    path: &OfStream,
+    edit: BroadcastEdit,
+) -> Result<Result<bool, NotStored>, Refused> {
+    let _one_at_a_time = shared.updates.lock().await;
+    match stream_of(shared, path).await? {
+        Some(StreamView { mut record, registered: true, .. }) => {
+            edit.apply(&mut record)?;
+            shared.ask(&shared.links.update_stream, UpdateStream { record }).await
+        }
+        _ => Ok(Ok(false)),
+    }
 }
 
-async fn remove_one(shared: &Shared, path: &OfStream) -> Result<Answer, Refused> {
-    let outcome = match path.key() {
-        Ok(stream) => shared.ask(&shared.links.remove_stream, RemoveStream { stream }).await?,
-        Err(_) => Ok(Removed::Nothing),
-    };
+async fn remove(shared: Data<Shared>, author: Author, path: Path<OfStream>) -> Answered {
+    Ok(dialect::ok(&remove_one(&shared, &author, &path).await?))
+}
+
+async fn remove_one(shared: &Shared, author: &Author, path: &OfStream) -> Result<Answer, Refused> {
+    let Ok(stream) = path.key() else { return Ok(dialect::stream_removed(Ok(Removed::Nothing))) };
+    let about = About::from(&stream);
+    let outcome = shared.ask(&shared.links.remove_stream, RemoveStream { stream }).await?;
+    if matches!(outcome, Ok(Removed::Record | Removed::Live)) {
+        shared.note(author, Deed::RemoveStream, about, String::new()).await;
+    }
     Ok(dialect::stream_removed(outcome))
 }
 
 /// Stops at the first that fails, and answers with the last answer.
-async fn remove_many(shared: Data<Shared>, path: Path<OfApp>, req: HttpRequest) -> Answered {
+async fn remove_many(shared: Data<Shared>, author: Author, path: Path<OfApp>, req: HttpRequest) -> Answered {
     let query = Query::of(&req);
     let ids = query.get("ids").unwrap_or_default();
     let mut answer = dialect::no_ids();
     for id in ids.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-        answer = remove_one(&shared, &stream(&path.app, id)).await?;
+        answer = remove_one(&shared, &author, &stream(&path.app, id)).await?;
         if !answer.is_success() {
             break;
         }
@@ -159,11 +183,13 @@ async fn start(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
     Ok(dialect::ok(&dialect::not_startable(&path.id, known.as_ref())))
 }
 
-async fn stop(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
-    let was_live = match path.key() {
-        Ok(stream) => shared.ask(&shared.links.stop_stream, StopStream { stream }).await?,
-        Err(_) => false,
-    };
+async fn stop(shared: Data<Shared>, author: Author, path: Path<OfStream>) -> Answered {
+    let Ok(stream) = path.key() else { return Ok(dialect::ok(&dialect::stream_stopped(false))) };
+    let about = About::from(&stream);
+    let was_live = shared.ask(&shared.links.stop_stream, StopStream { stream }).await?;
+    if was_live {
+        shared.note(&author, Deed::StopStream, about, String::new()).await;
+    }
     Ok(dialect::ok(&dialect::stream_stopped(was_live)))
 }
 

@@ -1,28 +1,27 @@
 //! The console: first account, login, settings (C§2.11), and the version.
 //!
-//! A login is a cookie; routes that need one take an [`Admin`]. Foreign pages are kept out by the cookie
-//! itself (`SameSite=Strict`), by `Origin`, and by the JSON content type.
+//! A login is a cookie; routes that need one take a [`Leave`]. Foreign pages are kept
+//! out by the cookie itself (`SameSite=Strict`), by `Origin`, and by the JSON content
+//! type.
 
-use std::future::{Ready, ready};
+use std::net::IpAddr;
 
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::dev::Payload;
 use actix_web::http::header::{ETAG, IF_MATCH};
 use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use contract::Secret;
-use contract::accounts::{CreateFirstAccount, Login, NeedsFirstAccount, Role, SetupProof};
-use contract::settings::{GetSettings, PatchSettings};
+use contract::accounts::{CreateFirstAccount, Login, LoginError, NeedsFirstAccount, Role, SetupProof};
+use contract::audit::{About, AuditEntry, Deed};
+use contract::settings::{GetSettings, PatchSettings, Patched};
 
-use crate::access::Caller;
+use crate::access::{Caller, is_secure};
 use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, Refused};
 use crate::dto::{Answer, Applications, Liveness, SettingsAnswer, Version};
+use crate::gate::{self, Author, COOKIE, Leave, Own};
 use crate::path::{OfApp, public_host, read};
-
-/// The login cookie. `__Host-` would need TLS, which is the proxy's.
-const COOKIE: &str = "sluice_login";
 
 /// The set-up token's header; in JSON it is `setupToken`.
 const SETUP_HEADER: &str = "x-setup-token";
@@ -50,24 +49,6 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
         .service(web::resource("/liveness").route(read().to(liveness)));
 }
 
-/// Proof that an administrator is logged in.
-struct Admin;
-
-impl FromRequest for Admin {
-    type Error = Refused;
-    type Future = Ready<Result<Self, Refused>>;
-
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let admin = req.app_data::<Data<Shared>>().is_some_and(|shared| is_admin(shared, req));
-        ready(if admin { Ok(Self) } else { Err(Refused::NotAuthenticated) })
-    }
-}
-
-fn is_admin(shared: &Shared, req: &HttpRequest) -> bool {
-    let account = req.cookie(COOKIE).and_then(|c| shared.logins.account(c.value(), shared.clock.now().mono));
-    account.is_some_and(|account| matches!(account.role, Role::Admin))
-}
-
 async fn first_login_status(shared: Data<Shared>) -> Answered {
     let nobody = shared.ask(&shared.links.needs_first_account, NeedsFirstAccount).await?;
     Ok(dialect::ok(&yes_or_no(nobody)))
@@ -86,7 +67,12 @@ async fn first_account(shared: Data<Shared>, req: HttpRequest, body: Body) -> An
         last_name: text(&fields, "lastName")?,
         proof: proof(&shared, &req, &fields)?,
     };
+    let detail = format!("{}, the first", wanted.email);
     let outcome = shared.ask(&shared.links.create_first_account, wanted).await?;
+    if outcome.is_ok() {
+        let author = Author { account: None, from: Caller::of(&req, &shared.options.trusted_proxies).ip };
+        shared.note(&author, Deed::AddAccount, About::default(), detail).await;
+    }
     Ok(dialect::with_status(dialect::first_account(outcome)))
 }
 
@@ -112,17 +98,48 @@ async fn log_in(shared: Data<Shared>, req: HttpRequest, body: Body) -> Answered 
         password: Secret::new(text(&fields, "password")?),
         peer: Caller::of(&req, &shared.options.trusted_proxies).ip,
     };
+    let (email, peer) = (login.email.clone(), login.peer);
     let account = match shared.ask(&shared.links.login, login).await? {
         Ok(account) => account,
-        Err(why) => return Ok(dialect::ok(&dialect::not_logged_in(why)?)),
+        Err(why) => {
+            note_failure(&shared, why, email, peer);
+            return Ok(dialect::ok(&dialect::not_logged_in(why)?));
+        }
     };
     close_login(&shared, &req);
+    let role = account.role;
+    let author = Author { account: Some(account.clone()), from: peer };
+    shared.note(&author, Deed::LogIn, About::default(), String::new()).await;
     let opened = shared.logins.open(account, shared.clock.now().mono).map_err(|_| Refused::Unavailable)?;
-    Ok(dialect::respond().cookie(cookie(opened)).json(dialect::logged_in()))
+    Ok(dialect::respond().cookie(cookie(&req, opened)).json(dialect::logged_in(role)))
 }
 
-fn cookie(value: String) -> Cookie<'static> {
-    Cookie::build(COOKIE, value).path("/rest").http_only(true).same_site(SameSite::Strict).finish()
+/// Notes a wrong password, without keeping the guesser waiting. What somebody typed
+/// for a name is kept only if it is one: it may be his password.
+fn note_failure(shared: &Shared, why: LoginError, email: String, from: IpAddr) {
+    if why != LoginError::Wrong {
+        return;
+    }
+    let known = shared.accounts.get(&email).is_some();
+    let noted = shared.note_entry(AuditEntry {
+        at: shared.clock.now().wall,
+        who: Some(email).filter(|_| known),
+        from,
+        what: Deed::LogInFailed,
+        about: About::default(),
+        detail: if known { "wrong password" } else { "unknown e-mail" }.to_owned(),
+    });
+    actix_web::rt::spawn(noted);
+}
+
+/// For every path: applications' APIs have none in common.
+fn cookie(req: &HttpRequest, value: String) -> Cookie<'static> {
+    Cookie::build(COOKIE, value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(is_secure(req))
+        .finish()
 }
 
 fn close_login(shared: &Shared, req: &HttpRequest) {
@@ -131,26 +148,26 @@ fn close_login(shared: &Shared, req: &HttpRequest) {
     }
 }
 
-async fn log_out(shared: Data<Shared>, _admin: Admin, req: HttpRequest) -> Answered {
+async fn log_out(shared: Data<Shared>, _leave: Leave<Own>, req: HttpRequest) -> Answered {
     close_login(&shared, &req);
-    let mut gone = cookie(String::new());
+    let mut gone = cookie(&req, String::new());
     gone.make_removal();
     Ok(dialect::respond().cookie(gone).json(Answer::silent_yes()))
 }
 
 async fn authentication_status(shared: Data<Shared>, req: HttpRequest) -> Answered {
-    Ok(dialect::ok(&yes_or_no(is_admin(&shared, &req))))
+    Ok(dialect::ok(&yes_or_no(gate::account(&shared, &req).is_some())))
 }
 
-async fn admin_status(_admin: Admin) -> Answered {
-    Ok(dialect::ok(&Answer::silent_yes()))
+async fn admin_status(leave: Leave<Own>) -> Answered {
+    Ok(dialect::ok(&yes_or_no(leave.account.role == Role::Admin)))
 }
 
-async fn applications(shared: Data<Shared>, _admin: Admin) -> Answered {
+async fn applications(shared: Data<Shared>, _leave: Leave<Own>) -> Answered {
     Ok(dialect::ok(&Applications { applications: shared.settings.apps() }))
 }
 
-async fn settings(shared: Data<Shared>, _admin: Admin, path: Path<OfApp>) -> Answered {
+async fn settings(shared: Data<Shared>, _leave: Leave<gate::Settings>, path: Path<OfApp>) -> Answered {
     let app = path.into_inner().app;
     let document = shared.ask(&shared.links.get_settings, GetSettings { app }).await?;
     let document = document.ok_or(Refused::NotFound)?;
@@ -163,18 +180,20 @@ fn tag(revision: u64) -> String {
 
 async fn change_settings(
     shared: Data<Shared>,
-    _admin: Admin,
+    leave: Leave<gate::Settings>,
     path: Path<OfApp>,
     req: HttpRequest,
     body: Body,
 ) -> Answered {
+    let about = About::from(&path.app);
     let patch = PatchSettings {
         app: path.into_inner().app,
         expected: expected(&req)?,
         patch: body.0.ok_or(Refused::NoObject)?.0,
     };
     match shared.ask(&shared.links.patch_settings, patch).await? {
-        Ok(revision) => {
+        Ok(Patched { revision, changed }) => {
+            shared.note(&leave.author(), Deed::ChangeSettings, about, changed.join(", ")).await;
             Ok(dialect::respond().insert_header((ETAG, tag(revision))).json(SettingsAnswer::yes()))
         }
         Err(why) => Ok(dialect::ok(&SettingsAnswer::no(dialect::settings_refused(&why)?))),
@@ -193,7 +212,7 @@ fn expected(req: &HttpRequest) -> Result<Option<u64>, Refused> {
     revision.map(Some).ok_or(Refused::Stale)
 }
 
-async fn version(shared: Data<Shared>, _admin: Admin) -> Answered {
+async fn version(shared: Data<Shared>, _leave: Leave<Own>) -> Answered {
     Ok(dialect::ok(&Version::new(&shared.options.version)))
 }
 

@@ -7,7 +7,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use contract::accounts::{FirstAccountError, LoginError};
+use contract::accounts::{AccountError, FirstAccountError, LoginError, Role};
 use contract::auth::{Blocked, IssueCodeError, NotStored, PutSubscriberError};
 use contract::registry::Removed;
 use contract::settings::PatchError;
@@ -38,6 +38,9 @@ pub(crate) enum Refused {
     /// Not logged in.
     #[error("Not authenticated user")]
     NotAuthenticated,
+    /// Logged in, as somebody who may not do this.
+    #[error("Not allowed to access this resource. Contact system admin")]
+    Role,
     /// A body without the JSON content type.
     #[error("Content-Type must be application/json")]
     NotJson,
@@ -68,8 +71,24 @@ pub(crate) enum Refused {
     #[error("Settings have changed meanwhile; read them again")]
     Stale,
     /// Settings with a value of the wrong type or out of range.
-    #[error("{0}")]
-    Setting(String),
+    #[error("{message}")]
+    Setting {
+        /// Which.
+        field: String,
+        /// What is wrong with it, by name.
+        message: String,
+    },
+    /// An account that was not changed.
+    #[error("{}", bad_account(*.why))]
+    Account {
+        /// Why.
+        why: AccountError,
+        /// Whether the password is called `newPassword` where this was asked.
+        new: bool,
+    },
+    /// As many look at the panel at once as may.
+    #[error("Too many pages are watching; close some")]
+    Crowded,
     /// The owner of the table does not answer, or cannot write.
     #[error("Server is not available; try again")]
     Unavailable,
@@ -96,16 +115,61 @@ impl Refused {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Address | Self::ForeignOrigin | Self::NotAuthenticated => StatusCode::FORBIDDEN,
+            Self::Address | Self::ForeignOrigin | Self::NotAuthenticated | Self::Role => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::NoObject | Self::Field { .. } | Self::Name(_) | Self::Create(_) | Self::Setting(_) => {
+            Self::NoObject | Self::Field { .. } | Self::Name(_) | Self::Create(_) | Self::Setting { .. } => {
                 StatusCode::BAD_REQUEST
             }
             Self::Stale => StatusCode::PRECONDITION_FAILED,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Account { why, .. } => account_status(*why),
+            Self::Unavailable | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+}
+
+impl Refused {
+    /// The field of the body that is to be mended.
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::Field { name, .. } => Some(name),
+            Self::Setting { field, .. } => Some(field),
+            Self::Account { why, new } => match why {
+                AccountError::Email | AccountError::Taken => Some("email"),
+                AccountError::Password if *new => Some("newPassword"),
+                AccountError::Password | AccountError::Wrong => Some("password"),
+                AccountError::LastAdmin => Some("userType"),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+const fn bad_account(why: AccountError) -> &'static str {
+    match why {
+        AccountError::Email => "E-mail must be 1 to 254 bytes without white space",
+        AccountError::Password => "Password must not be blank",
+        AccountError::Taken => "There is already a user with this e-mail",
+        AccountError::Unknown => "There is no such user",
+        AccountError::LastAdmin => "The last administrator must stay one",
+        AccountError::TooMany => "There are as many users as there may be",
+        AccountError::Wrong => "Password is wrong",
+        AccountError::Locked => "Too many login attempts. User is blocked for 300 secs",
+        AccountError::NotStored(_) => NOT_STORED,
+    }
+}
+
+const fn account_status(why: AccountError) -> StatusCode {
+    match why {
+        AccountError::Email | AccountError::Password | AccountError::Wrong => StatusCode::BAD_REQUEST,
+        AccountError::Unknown => StatusCode::NOT_FOUND,
+        AccountError::Taken | AccountError::LastAdmin | AccountError::TooMany => StatusCode::CONFLICT,
+        AccountError::Locked => StatusCode::TOO_MANY_REQUESTS,
+        AccountError::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -119,10 +183,10 @@ impl ResponseError for Refused {
         let mut response = plain(self.status());
         match self {
             Self::NotFound => response.finish(),
-            Self::Address | Self::ForeignOrigin | Self::NotAuthenticated => {
+            Self::Address | Self::ForeignOrigin | Self::NotAuthenticated | Self::Role => {
                 response.content_type("text/plain; charset=utf-8").body(self.to_string())
             }
-            _ => response.json(Answer::no(self.to_string())),
+            _ => response.json(Answer::no(self.to_string()).about(self.field())),
         }
     }
 }
@@ -312,9 +376,18 @@ pub(crate) fn with_status((status, answer): (StatusCode, Answer)) -> HttpRespons
     plain(status).json(answer)
 }
 
-/// To `POST /users/authenticate` of an administrator: his role in every application.
-pub(crate) fn logged_in() -> Answer {
-    Answer::yes(r#"{"system":"ADMIN"}"#)
+/// To `POST /users/authenticate`: the role that he has in every application.
+pub(crate) fn logged_in(role: Role) -> Answer {
+    Answer::yes(format!(r#"{{"system":"{}"}}"#, user_type(role)))
+}
+
+/// AMS's word for a role.
+pub(crate) const fn user_type(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "ADMIN",
+        Role::User => "USER",
+        Role::ReadOnly => "READ_ONLY",
+    }
 }
 
 /// To `POST /users/authenticate` of anybody else.
@@ -331,7 +404,9 @@ pub(crate) fn settings_refused(why: &PatchError) -> Result<String, Refused> {
     match why {
         PatchError::UnknownApp => Err(Refused::NotFound),
         PatchError::Stale { .. } => Err(Refused::Stale),
-        PatchError::Invalid { .. } => Err(Refused::Setting(why.to_string())),
+        PatchError::Invalid { field, .. } => {
+            Err(Refused::Setting { field: field.clone(), message: why.to_string() })
+        }
         PatchError::Conflict { .. } => Ok(why.to_string()),
         PatchError::NotStored(_) => Ok(NOT_STORED.to_owned()),
     }

@@ -1,7 +1,7 @@
 //! The HTTP control API in Ant Media Server's dialect, and the two pages to try
 //! a stream with.
 //!
-//! Nothing is decided here: a request is checked for access (`access`), parsed
+//! Nothing is decided here: a request is checked for access (`access`, `gate`), parsed
 //! into typed words, sent to the owner of the table as a message, and the typed
 //! answer is put into AMS's words. Those words are in `dialect.rs` and `dto/`
 //! and nowhere else, and golden tests hold them (C§14).
@@ -11,15 +11,19 @@
 
 mod access;
 mod api;
+mod audit;
 mod body;
 mod broadcasts;
 mod console;
 mod dialect;
 mod dto;
+mod gate;
 mod logins;
 mod pages;
+mod panel;
 mod path;
 mod statistics;
 mod subscribers;
+mod users;
 
-pub use api::{Api, Links, Options};
+pub use api::{Api, Links, Options, Ports};

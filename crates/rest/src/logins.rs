@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use contract::accounts::Account;
+use contract::accounts::{Account, AccountsView, Role};
 use data_encoding::BASE64URL_NOPAD;
 
 /// A login that is not used for so long is over.
@@ -21,8 +21,11 @@ const MAX_LOGINS: usize = 256;
 type Token = [u8; 32];
 
 /// All logins; one table for all HTTP workers.
-#[derive(Default)]
-pub(crate) struct Logins(Mutex<HashMap<Token, Entry>>);
+pub(crate) struct Logins {
+    table: Mutex<HashMap<Token, Entry>>,
+    /// What ends a login when its account goes or gets another password.
+    accounts: AccountsView,
+}
 
 struct Entry {
     account: Account,
@@ -42,6 +45,11 @@ impl Entry {
 pub(crate) struct NoRandom;
 
 impl Logins {
+    /// None yet.
+    pub(crate) fn new(accounts: AccountsView) -> Self {
+        Self { table: Mutex::default(), accounts }
+    }
+
     /// A new login; answers the cookie's value, which must not end up in a log.
     pub(crate) fn open(&self, account: Account, now: Instant) -> Result<String, NoRandom> {
         let mut token = Token::default();
@@ -57,17 +65,36 @@ impl Logins {
         Ok(BASE64URL_NOPAD.encode(&token))
     }
 
-    /// Whose cookie this is; using it keeps it alive.
+    /// Whose cookie this is, with the role that he has now; using it keeps it alive.
     pub(crate) fn account(&self, cookie: &str, now: Instant) -> Option<Account> {
         let token = parse(cookie)?;
         let mut table = self.table();
-        if table.get(&token)?.is_over(now) {
-            table.remove(&token);
-            return None;
-        }
         let entry = table.get_mut(&token)?;
-        entry.used = now;
-        Some(entry.account.clone())
+        match self.role(&entry.account).filter(|_| !entry.is_over(now)) {
+            Some(role) => {
+                entry.used = now;
+                Some(Account { role, ..entry.account.clone() })
+            }
+            None => {
+                table.remove(&token);
+                None
+            }
+        }
+    }
+
+    /// `None`: the account is gone, or has another password than the login proved.
+    fn role(&self, account: &Account) -> Option<Role> {
+        let current = self.accounts.get(&account.email)?;
+        (current.revision == account.revision).then_some(current.role)
+    }
+
+    /// A login goes on though its account has another password now: it was the one
+    /// that changed it.
+    pub(crate) fn renew(&self, cookie: &str, revision: u64) {
+        let Some(token) = parse(cookie) else { return };
+        if let Some(entry) = self.table().get_mut(&token) {
+            entry.account.revision = revision;
+        }
     }
 
     /// Ends a login.
@@ -78,7 +105,7 @@ impl Logins {
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, HashMap<Token, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,17 +115,31 @@ fn parse(cookie: &str) -> Option<Token> {
 
 #[cfg(test)]
 mod tests {
-    use contract::accounts::Role;
+    use std::sync::Arc;
+
+    use contract::accounts::{AccountView, AccountsTable};
+    use tokio::sync::watch;
 
     use super::*;
 
     fn admin() -> Account {
-        Account { email: "a@example.org".to_owned(), role: Role::Admin }
+        Account { email: "a@example.org".to_owned(), role: Role::Admin, revision: 1 }
+    }
+
+    /// What everybody sees of that one account.
+    fn table(role: Role, revision: u64) -> Arc<AccountsTable> {
+        let view = AccountView { first_name: String::new(), last_name: String::new(), role, revision };
+        Arc::new(AccountsTable::from([(admin().email, view)]))
+    }
+
+    fn logins() -> (Logins, watch::Sender<Arc<AccountsTable>>) {
+        let (accounts, view) = watch::channel(table(Role::Admin, 1));
+        (Logins::new(AccountsView::new(view)), accounts)
     }
 
     #[test]
     fn a_login_ends_when_idle_and_after_a_day() {
-        let (logins, start) = (Logins::default(), Instant::now());
+        let ((logins, _accounts), start) = (logins(), Instant::now());
         let cookie = logins.open(admin(), start).unwrap();
         assert!(cookie.len() >= 43);
         let mut now = start;
@@ -114,8 +155,39 @@ mod tests {
     }
 
     #[test]
+    fn a_role_is_the_one_of_now() {
+        let ((logins, accounts), now) = (logins(), Instant::now());
+        let cookie = logins.open(admin(), now).unwrap();
+        accounts.send_replace(table(Role::ReadOnly, 1));
+        assert_eq!(logins.account(&cookie, now).unwrap().role, Role::ReadOnly);
+    }
+
+    #[test]
+    fn another_password_ends_all_logins_but_the_one_that_changed_it() {
+        let ((logins, accounts), now) = (logins(), Instant::now());
+        let (his, other) = (logins.open(admin(), now).unwrap(), logins.open(admin(), now).unwrap());
+        accounts.send_replace(table(Role::Admin, 2));
+        logins.renew(&his, 2);
+        assert!(logins.account(&his, now).is_some());
+        assert_eq!(logins.account(&other, now), None);
+        // Whoever proved the old password while it was changed comes too late.
+        let late = logins.open(admin(), now).unwrap();
+        assert_eq!(logins.account(&late, now), None);
+    }
+
+    #[test]
+    fn a_removed_accounts_login_is_over_for_good() {
+        let ((logins, accounts), now) = (logins(), Instant::now());
+        let cookie = logins.open(admin(), now).unwrap();
+        accounts.send_replace(Arc::default());
+        assert_eq!(logins.account(&cookie, now), None);
+        accounts.send_replace(table(Role::Admin, 1));
+        assert_eq!(logins.account(&cookie, now), None);
+    }
+
+    #[test]
     fn a_closed_or_foreign_cookie_is_nobodys() {
-        let (logins, now) = (Logins::default(), Instant::now());
+        let ((logins, _accounts), now) = (logins(), Instant::now());
         let cookie = logins.open(admin(), now).unwrap();
         logins.close(&cookie);
         for foreign in [cookie.as_str(), "", "x", "ä", &"A".repeat(43)] {
@@ -125,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_the_longest_idle_goes() {
-        let (logins, start) = (Logins::default(), Instant::now());
+        let ((logins, _accounts), start) = (logins(), Instant::now());
         let first = logins.open(admin(), start).unwrap();
         let second = logins.open(admin(), start + Duration::from_secs(1)).unwrap();
         logins.account(&first, start + Duration::from_secs(2));

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use contract::audit::{About, Deed};
 use contract::auth::{
-    Block, CodeKind, ConnectionEvent, IssueCode, ListEvents, ListSubscribers, PutSubscriber,
-    RemoveSubscriber, Unblock,
+    Block, Blocked, CodeKind, ConnectionEvent, IssueCode, ListEvents, ListSubscribers, NotStored,
+    PutSubscriber, RemoveSubscriber, Unblock,
 };
 use contract::{Action, Actions, AppName, InvalidId, Secret, StreamKey, SubscriberId};
+use futures_util::future::join;
 use serde::Deserialize;
 
 use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, BadBlock, Incomplete, Refused};
-use crate::dto::{Event, Stats, Subscriber};
+use crate::dto::{Answer, Event, Stats, Subscriber};
+use crate::gate::{Area, Author};
 use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_subscriber, public_host, read};
 
 /// AMS's text says 3, its code wants 4.
@@ -47,16 +50,22 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
         );
 }
 
-async fn put(shared: Data<Shared>, path: Path<OfStream>, body: Body) -> Answered {
+async fn put(shared: Data<Shared>, author: Author, path: Path<OfStream>, body: Body) -> Answered {
     let wanted = match body.0 {
         Some(fields) => wanted(&path, &fields)?,
         None => Err(Incomplete::Missing),
     };
-    let answer = match wanted {
-        Ok(put) => dialect::subscriber_put(shared.ask(&shared.links.put_subscriber, put).await?),
-        Err(why) => dialect::subscriber_incomplete(why),
+    let put = match wanted {
+        Ok(put) => put,
+        Err(why) => return Ok(dialect::ok(&dialect::subscriber_incomplete(why))),
     };
-    Ok(dialect::ok(&answer))
+    let about = About::from(&put.stream).subscriber(&put.subscriber);
+    let detail = put.kind.map_or_else(String::new, |kind| kind.to_string());
+    let outcome = shared.ask(&shared.links.put_subscriber, put).await?;
+    if outcome.is_ok() {
+        shared.note(&author, Deed::PutSubscriber, about, detail).await;
+    }
+    Ok(dialect::ok(&dialect::subscriber_put(outcome)))
 }
 
 /// What the body asks for. Fields of blocks and connections are not read, so nobody
@@ -97,18 +106,18 @@ fn action(text: &str) -> Option<Action> {
     }
 }
 
-async fn remove_all(shared: Data<Shared>, path: Path<OfStream>) -> Answered {
+async fn remove_all(shared: Data<Shared>, author: Author, path: Path<OfStream>) -> Answered {
     let answer = match path.key() {
-        Ok(stream) => remove_from(&shared, stream, None).await?,
+        Ok(stream) => remove_from(&shared, &author, stream, None).await?,
         Err(InvalidId::Empty) => dialect::no_such_name(BadName::Blank),
         Err(_) => dialect::no_such_name(BadName::Stream),
     };
     Ok(dialect::ok(&answer))
 }
 
-async fn remove(shared: Data<Shared>, path: Path<OfSubscriber>) -> Answered {
+async fn remove(shared: Data<Shared>, author: Author, path: Path<OfSubscriber>) -> Answered {
     let answer = match path.names() {
-        Ok((stream, subscriber)) => remove_from(&shared, stream, Some(subscriber)).await?,
+        Ok((stream, subscriber)) => remove_from(&shared, &author, stream, Some(subscriber)).await?,
         Err(bad) => dialect::no_such_name(bad),
     };
     Ok(dialect::ok(&answer))
@@ -116,11 +125,17 @@ async fn remove(shared: Data<Shared>, path: Path<OfSubscriber>) -> Answered {
 
 async fn remove_from(
     shared: &Shared,
+    author: &Author,
     stream: StreamKey,
     subscriber: Option<SubscriberId>,
-) -> Result<crate::dto::Answer, Refused> {
+) -> Result<Answer, Refused> {
+    let about = About { subscriber: subscriber.clone(), ..About::from(&stream) };
     let removed =
         shared.ask(&shared.links.remove_subscriber, RemoveSubscriber { stream, subscriber }).await?;
+    if let Ok(count @ 1..) = removed {
+        let detail = if about.subscriber.is_some() { String::new() } else { format!("all {count}") };
+        shared.note(author, Deed::RemoveSubscriber, about, detail).await;
+    }
     Ok(dialect::subscribers_removed(removed))
 }
 
@@ -174,7 +189,8 @@ async fn events(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, re
     Ok(dialect::ok(&shown(events, &public_host(&req, &shared.options))))
 }
 
-async fn totp(shared: Data<Shared>, path: Path<OfSubscriber>, req: HttpRequest) -> Answered {
+async fn totp(shared: Data<Shared>, author: Author, path: Path<OfSubscriber>, req: HttpRequest) -> Answered {
+    author.enter(req.method(), Area::Codes)?;
     let answer = match path.names() {
         Ok((stream, subscriber)) => {
             let kind = code_kind(Query::of(&req).get("type"));
@@ -208,7 +224,7 @@ struct OfBlock {
     r#type: String,
 }
 
-async fn block(shared: Data<Shared>, path: Path<OfBlock>) -> Answered {
+async fn block(shared: Data<Shared>, author: Author, path: Path<OfBlock>) -> Answered {
     let seconds = seconds(&path.seconds)?;
     let (stream, subscriber) = match names(&path.app, &path.id, &path.sid) {
         Ok(names) => names,
@@ -219,15 +235,41 @@ async fn block(shared: Data<Shared>, path: Path<OfBlock>) -> Answered {
         (_, None) => dialect::bad_block(BadBlock::Seconds),
         (Some(actions), Some(0)) => {
             let unblock = Unblock { stream, subscriber, actions };
-            dialect::unblocked(shared.ask(&shared.links.unblock, unblock).await?)
+            dialect::unblocked(unblocked(&shared, &author, unblock, &path.r#type).await?)
         }
         (Some(actions), Some(seconds)) => {
             let duration = Duration::from_secs(seconds);
             let block = Block { stream, subscriber, actions, duration };
-            dialect::blocked(shared.ask(&shared.links.block, block).await?)
+            dialect::blocked(blocked(&shared, &author, block, &path.r#type).await?)
         }
     };
     Ok(dialect::ok(&answer))
+}
+
+async fn blocked(
+    shared: &Shared,
+    author: &Author,
+    block: Block,
+    kind: &str,
+) -> Result<Result<Blocked, NotStored>, Refused> {
+    let about = About::from(&block.stream).subscriber(&block.subscriber);
+    let detail = format!("{kind} for {} s", block.duration.as_secs());
+    // On its way first, so that both are on disk with the same sync.
+    let noted = shared.note(author, Deed::Block, about, detail);
+    let (blocked, ()) = join(shared.ask(&shared.links.block, block), noted).await;
+    blocked
+}
+
+async fn unblocked(
+    shared: &Shared,
+    author: &Author,
+    unblock: Unblock,
+    kind: &str,
+) -> Result<Result<(), NotStored>, Refused> {
+    let about = About::from(&unblock.stream).subscriber(&unblock.subscriber);
+    let noted = shared.note(author, Deed::Unblock, about, kind.to_owned());
+    let (unblocked, ()) = join(shared.ask(&shared.links.unblock, unblock), noted).await;
+    unblocked
 }
 
 fn actions(text: &str) -> Option<Actions> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use anyhow::{Context, Result};
+use audit::Audit;
 use auth::{Accounts, Auth};
+use contract::accounts::AccountsView;
 use contract::{Clock, Secret, SettingsView};
 use registry::Registry;
 use session::{Admission, Links};
@@ -18,9 +20,11 @@ pub(crate) struct Control {
     store: Store,
     auth: Addr<Auth>,
     accounts: Addr<Accounts>,
+    audit: Addr<Audit>,
     registry: Addr<Registry>,
     settings: Addr<Settings>,
     view: SettingsView,
+    accounts_view: AccountsView,
     setup_token: Option<Secret<String>>,
 }
 
@@ -43,8 +47,10 @@ impl Control {
         })?;
         let setup_token = accounts.setup_token();
         Ok(Self {
+            audit: Audit::load(store.clone())?.start(),
             store,
             auth,
+            accounts_view: accounts.view(),
             accounts: accounts.start(),
             registry,
             settings: settings.start(),
@@ -61,6 +67,11 @@ impl Control {
     /// Everybody's view of the settings.
     pub(crate) fn settings(&self) -> SettingsView {
         self.view.clone()
+    }
+
+    /// Everybody's view of the accounts.
+    pub(crate) fn accounts(&self) -> AccountsView {
+        self.accounts_view.clone()
     }
 
     /// The one way in for every protocol.
@@ -91,11 +102,22 @@ impl Control {
             update_stream: self.registry.clone().recipient(),
             remove_stream: self.registry.clone().recipient(),
             stop_stream: self.registry.clone().recipient(),
+            survey: self.registry.clone().recipient(),
+            list_sessions: self.registry.clone().recipient(),
+            stop_session: self.registry.clone().recipient(),
+            get_live: self.registry.clone().recipient(),
             get_settings: self.settings.clone().recipient(),
             patch_settings: self.settings.clone().recipient(),
+            list_settings: self.settings.clone().recipient(),
             needs_first_account: self.accounts.clone().recipient(),
             create_first_account: self.accounts.clone().recipient(),
             login: self.accounts.clone().recipient(),
+            add_account: self.accounts.clone().recipient(),
+            change_account: self.accounts.clone().recipient(),
+            remove_account: self.accounts.clone().recipient(),
+            change_password: self.accounts.clone().recipient(),
+            note: self.audit.clone().recipient(),
+            list_audit: self.audit.clone().recipient(),
         }
     }
 

@@ -61,8 +61,9 @@ impl Edges {
         let api = rest::Api::new(
             control.links(),
             control.settings(),
+            control.accounts(),
             clock.clone(),
-            rest_options(config, proxies, rtmp_addr.port()),
+            rest_options(config, proxies, rtmp_addr.port(), stop),
         );
         let (server, http, serving) = serve_http(config, api, &protocols)?;
         let mut tasks = vec![serving];
@@ -150,13 +151,20 @@ fn rtmp_config(config: &Config) -> rtmp::Config {
     }
 }
 
-fn rest_options(config: &Config, trusted_proxies: TrustedProxies, rtmp_port: u16) -> rest::Options {
+fn rest_options(
+    config: &Config,
+    trusted_proxies: TrustedProxies,
+    rtmp_port: u16,
+    stop: &CancellationToken,
+) -> rest::Options {
     let assets = &config.http.assets;
     rest::Options {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         trusted_proxies,
         host: Some(config.http.host.clone()).filter(|host| !host.is_empty()),
         rtmp_port,
+        ports: rest::Ports { http: config.http.listen.port(), ..rest::Ports::default() },
+        stop: stop.clone(),
         assets: Some(assets.clone()).filter(|assets| !assets.as_os_str().is_empty()),
     }
 }

@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const FLOORS: [&[&str]; 5] = [
     &["media"],
     &["contract", "rtmp", "mux", "transcode", "store"],
-    &["auth", "registry", "settings", "session"],
+    &["audit", "auth", "registry", "settings", "session"],
     &["ingest", "hls", "rest"],
     &["server"],
 ];

@@ -238,6 +238,7 @@ impl Entrant {
             peer: pass.request.peer,
             subscriber: pass.request.credentials.subscriber.clone(),
             session: pass.session.clone(),
+            standing: pass.permit.standing.clone(),
             replaces: pass.permit.replaces,
         };
         let lease = pass.links.publish.send(publish).await.map_err(|_| Refused::Unavailable)??;
@@ -251,7 +252,10 @@ impl Entrant {
         let play = Play {
             stream: pass.request.stream.clone(),
             protocol: pass.request.protocol,
+            peer: pass.request.peer,
+            subscriber: pass.request.credentials.subscriber.clone(),
             session: pass.session.clone(),
+            standing: pass.permit.standing.clone(),
         };
         let lease = pass.links.play.send(play).await.map_err(|_| Refused::Unavailable)??;
         pass.still_granted().await?;

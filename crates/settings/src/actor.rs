@@ -10,7 +10,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::settings::{
-    GetSettings, PatchError, PatchSettings, SettingsDocument, SettingsTable, SettingsView,
+    GetSettings, ListSettings, PatchError, PatchSettings, Patched, SettingsDocument, SettingsTable,
+    SettingsView,
 };
 use contract::{AppName, AppSettings};
 use serde::{Deserialize, Serialize};
@@ -96,12 +97,13 @@ impl Settings {
         Ok((new, record))
     }
 
-    fn publish(&mut self, app: AppName, new: App) -> u64 {
+    fn publish(&mut self, app: AppName, new: App) -> Patched {
         let revision = new.revision;
         tracing::info!(target: "audit", %app, revision, "settings changed");
-        self.apps.insert(app, new);
+        let document = new.document.clone();
+        let old = self.apps.insert(app, new);
         self.view.send_replace(Arc::new(table(&self.apps)));
-        revision
+        Patched { revision, changed: document.differences(&old.map(|old| old.document).unwrap_or_default()) }
     }
 }
 
@@ -149,8 +151,16 @@ impl Handler<GetSettings> for Settings {
     }
 }
 
+impl Handler<ListSettings> for Settings {
+    type Result = MessageResult<ListSettings>;
+
+    fn handle(&mut self, _: ListSettings, _: &mut Self::Context) -> Self::Result {
+        MessageResult(crate::schema::rows())
+    }
+}
+
 impl Handler<PatchSettings> for Settings {
-    type Result = AtomicResponse<Self, Result<u64, PatchError>>;
+    type Result = AtomicResponse<Self, Result<Patched, PatchError>>;
 
     fn handle(&mut self, ask: PatchSettings, _: &mut Self::Context) -> Self::Result {
         let patched = self.patched(&ask).map(|(new, record)| {

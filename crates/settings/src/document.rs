@@ -1,5 +1,7 @@
 //! Settings as a document in AMS's names: defaults, merging, masking (C§16.2).
 
+use std::collections::BTreeSet;
+
 use contract::AppName;
 use contract::settings::PatchError;
 use serde_json::{Map, Value};
@@ -31,6 +33,12 @@ impl Document {
             merged.set(key, value)?;
         }
         Ok(merged)
+    }
+
+    /// Names of the values that are in force here and not there.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        names.into_iter().filter(|name| self.get(name) != other.get(name)).cloned().collect()
     }
 
     fn set(&mut self, key: &str, value: &Value) -> Result<(), PatchError> {
@@ -78,7 +86,8 @@ impl std::fmt::Debug for Document {
     }
 }
 
-fn default(kind: Kind) -> Value {
+/// What a key is when nobody set it.
+pub(crate) fn default(kind: Kind) -> Value {
     match kind {
         Kind::Bool(value) => value.into(),
         Kind::Int(value) => value.into(),

@@ -6,5 +6,6 @@ mod actor;
 mod dialect;
 mod document;
 mod parse;
+mod schema;
 
 pub use actor::{LoadError, Settings};

@@ -12,13 +12,13 @@ use crate::dialect as key;
 use crate::document::{Document, invalid};
 
 /// Longest step of a code, AMS's own bound for subscribers (C§2.1.1).
-const MAX_PERIOD: i64 = 2_147_483_647;
+pub(crate) const MAX_PERIOD: i64 = 2_147_483_647;
 /// AMS raises what is below to these (C§3.10); above, a playlist would hold more
 /// media in memory than any player asks for.
-const SEGMENT_SECONDS: std::ops::RangeInclusive<f64> = 1.0..=60.0;
-const LIST_SIZE: std::ops::RangeInclusive<f64> = 5.0..=300.0;
+pub(crate) const SEGMENT_SECONDS: std::ops::RangeInclusive<f64> = 1.0..=60.0;
+pub(crate) const LIST_SIZE: std::ops::RangeInclusive<f64> = 5.0..=300.0;
 /// A publisher that sends nothing holds a place for so long at most.
-const MAX_START_MS: i64 = 600_000;
+pub(crate) const MAX_START_MS: i64 = 600_000;
 
 /// Typed settings of a document, or the first thing that is wrong with it.
 pub(crate) fn parse(document: &Document) -> Result<AppSettings, PatchError> {

@@ -1,6 +1,7 @@
 use actix::prelude::*;
+use contract::registry::ListSessions;
 use contract::session::{Close, Fenced, Hush, SetStanding};
-use contract::{AppName, StreamId};
+use contract::{Action, AppName, Standing, StreamId};
 use media::{EndReason, Event, Frame, MediaTime, TrackKind, Tracks};
 
 use super::*;
@@ -51,12 +52,24 @@ fn publish(id: &str, replaces: Option<SessionId>) -> Publish {
         peer: IpAddr::from([127, 0, 0, 1]),
         subscriber: None,
         session: session(),
+        standing: standing(),
         replaces,
     }
 }
 
 fn play(id: &str, protocol: Protocol) -> Play {
-    Play { stream: key(id), protocol, session: session() }
+    Play {
+        stream: key(id),
+        protocol,
+        peer: IpAddr::from([192, 0, 2, 1]),
+        subscriber: SubscriberId::parse("viewer").ok(),
+        session: session(),
+        standing: standing(),
+    }
+}
+
+fn standing() -> Arc<StandingCell> {
+    Arc::new(StandingCell::new(Standing::Granted))
 }
 
 fn sound(n: i64) -> Frame {
@@ -295,4 +308,68 @@ async fn what_a_publisher_has_sent_is_shown_by_track() {
     }
     let live = state.get(&key("cam"), &settings, NOW).unwrap().live.unwrap();
     assert_eq!((live.video_bytes, live.audio_bytes), (1000, 20));
+}
+
+#[actix_rt::test]
+async fn everybody_who_has_a_place_is_seen_and_who_has_left_is_not() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let publisher = publish("cam", None);
+    let _granted = state.publish(&publisher, &settings, NOW).unwrap();
+    let (rtmp, hls) = (play("cam", Protocol::Rtmp), play("cam", Protocol::Hls));
+    let _live = [&rtmp, &hls].map(|player| state.play(player, &settings, NOW).unwrap());
+    publisher.session.traffic.received(700);
+    rtmp.session.traffic.sent(30);
+    rtmp.session.traffic.gap();
+    rtmp.standing.set(Standing::Suspended);
+    hls.session.traffic.heard(NOW);
+    let ask = |size| ListSessions { stream: key("cam"), size };
+    let page = state.sessions(&ask(10), &settings, NOW).unwrap();
+    assert_eq!((page.stream.players.hls, page.stream.players.rtmp), (1, 1));
+    let seen: Vec<_> = page.sessions.iter().map(|s| (s.id, s.role, s.bytes, s.gaps, s.standing)).collect();
+    assert_eq!(
+        seen,
+        [
+            (publisher.session.id, Action::Publish, 700, 0, Standing::Granted),
+            (rtmp.session.id, Action::Play, 30, 1, Standing::Suspended),
+            (hls.session.id, Action::Play, 0, 0, Standing::Granted),
+        ]
+    );
+    assert_eq!(page.sessions[1].subscriber.as_ref().unwrap().as_str(), "viewer");
+    assert_eq!((page.sessions[1].peer, page.sessions[1].since), (rtmp.peer, NOW));
+    let later = NOW.after(settings.hls.patience());
+    assert_eq!(state.sessions(&ask(10), &settings, later).unwrap().sessions.len(), 2);
+    assert_eq!(state.sessions(&ask(1), &settings, NOW).unwrap().sessions.len(), 1);
+    assert!(state.sessions(&ListSessions { stream: key("dam"), size: 1 }, &settings, NOW).is_none());
+}
+
+#[actix_rt::test]
+async fn one_session_is_found_in_its_own_stream_only() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let (publisher, player) = (publish("cam", None), play("cam", Protocol::Rtmp));
+    let _granted = state.publish(&publisher, &settings, NOW).unwrap();
+    let _live = state.play(&player, &settings, NOW).unwrap();
+    for id in [publisher.session.id, player.session.id] {
+        assert_eq!(state.session(&key("cam"), id).unwrap().id, id);
+        assert!(state.session(&key("dam"), id).is_none());
+    }
+    state.end(&key("cam"), player.session.id);
+    assert!(state.session(&key("cam"), player.session.id).is_none());
+}
+
+#[actix_rt::test]
+async fn a_survey_has_what_is_registered_or_live_of_all_applications() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let other = StreamKey { app: AppName::parse("LiveApp").unwrap(), id: key("idle").id };
+    let record = StreamRecord { name: Some("Idle".to_owned()), ..StreamRecord::new(other.clone(), NOW) };
+    state.create(record, &settings, NOW).unwrap();
+    let publisher = publish("cam", None);
+    let _granted = state.publish(&publisher, &settings, NOW).unwrap();
+    let board = state.survey(|_| Arc::default(), NOW);
+    let mut seen: Vec<_> =
+        board.streams.iter().map(|row| (row.key.clone(), row.registered, row.live.is_some())).collect();
+    seen.sort();
+    assert_eq!(seen, [(other, true, false), (key("cam"), false, true)]);
+    assert!(state.live(&key("cam")).is_some());
+    state.silence(&key("cam"), publisher.session.id);
+    assert!(state.live(&key("cam")).is_none(), "a silenced stream has no picture to show");
 }

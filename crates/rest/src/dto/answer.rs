@@ -13,11 +13,15 @@ pub(crate) struct Answer {
     message: Option<Cow<'static, str>>,
     data_id: Option<String>,
     error_id: i32,
+    /// AMS has no such field. Which of the sent ones is wrong, in refusals that are
+    /// ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
 }
 
 impl Answer {
     const fn new(success: bool, message: Option<Cow<'static, str>>) -> Self {
-        Self { success, message, data_id: None, error_id: 0 }
+        Self { success, message, data_id: None, error_id: 0, field: None }
     }
 
     /// It was done.
@@ -43,6 +47,11 @@ impl Answer {
     /// Whether it was done.
     pub(crate) const fn is_success(&self) -> bool {
         self.success
+    }
+
+    /// The same, about a field.
+    pub(crate) fn about(self, field: Option<&str>) -> Self {
+        Self { field: field.map(str::to_owned), ..self }
     }
 
     /// The same, with `dataId`.

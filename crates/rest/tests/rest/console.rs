@@ -91,9 +91,13 @@ async fn a_login_is_a_cookie_that_no_script_and_no_other_site_has() {
     let world = World::new();
     let reply = world.post("/rest/v2/users/authenticate", LOGIN).await;
     let cookie = reply.header("set-cookie");
-    for part in ["sluice_login=", "HttpOnly", "SameSite=Strict", "Path=/rest"] {
+    for part in ["sluice_login=", "HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(part), "{part} in {cookie}");
     }
+    assert!(!cookie.contains("Path=/rest") && !cookie.contains("Secure"), "{cookie}");
+    let proxied = with_json(local(TestRequest::post(), "/rest/v2/users/authenticate"), LOGIN)
+        .append_header(("x-forwarded-proto", "https"));
+    assert!(world.call(proxied).await.header("set-cookie").contains("Secure"));
     let asked = world.asked().remove(0);
     assert!(asked.contains("peer: 127.0.0.1") && !asked.contains("hunter2"), "{asked}");
 }
@@ -234,7 +238,8 @@ async fn refused_settings_say_which_and_why() {
         PatchError::Invalid { field: "timeTokenPeriod".into(), reason: "must be a whole number".into() };
     world.script().patch_settings = Err(invalid);
     let reply = change(&world, &cookie, None, "{}").await;
-    let expected = no("timeTokenPeriod: must be a whole number");
+    let mut expected = no("timeTokenPeriod: must be a whole number");
+    expected["field"] = "timeTokenPeriod".into();
     assert_eq!((reply.status, reply.json()), (StatusCode::BAD_REQUEST, expected));
 
     world.script().patch_settings = Err(PatchError::NotStored(NotStored));

@@ -3,9 +3,14 @@
 #![recursion_limit = "512"]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 mod access;
+mod audit;
 mod broadcasts;
 mod console;
+mod gate;
 mod hostile;
 mod pages;
+mod panel;
 mod subscribers;
+mod users;
+mod watch;
 mod world;

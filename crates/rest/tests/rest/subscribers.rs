@@ -6,7 +6,7 @@ use contract::auth::*;
 use contract::{Action, Protocol, SubscriberId, TotpCode, WallMs};
 use serde_json::json;
 
-use crate::world::{NOW, World, key, local, no, result, with_json};
+use crate::world::{NOW, World, key, local, no, no_in_field, result, with_json};
 
 const BASE: &str = "/LiveApp/rest/v2/broadcasts/stream1";
 
@@ -167,7 +167,7 @@ async fn a_field_of_the_wrong_type_is_named() {
     ];
     for (body, text) in cases {
         let reply = world.post(&at("/subscribers"), body).await;
-        assert_eq!((reply.status, reply.json()), (StatusCode::BAD_REQUEST, no(text)), "{body}");
+        assert_eq!((reply.status, reply.json()), (StatusCode::BAD_REQUEST, no_in_field(text)), "{body}");
     }
 }
 

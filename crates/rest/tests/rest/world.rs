@@ -12,12 +12,14 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, HttpResponse};
 use contract::accounts::*;
+use contract::audit::*;
 use contract::auth::*;
 use contract::registry::*;
 use contract::settings::*;
 use contract::*;
 use serde_json::Value;
 use sluice_rest::{Api, Links, Options};
+use tokio::sync::watch;
 
 pub(crate) const NOW: WallMs = WallMs(1_700_000_000_000);
 
@@ -40,7 +42,20 @@ pub(crate) struct Script {
     pub(crate) remove_stream: Result<Removed, NotStored>,
     pub(crate) stop_stream: bool,
     pub(crate) get_settings: Option<SettingsDocument>,
-    pub(crate) patch_settings: Result<u64, PatchError>,
+    /// What the audit log was told.
+    pub(crate) noted: Vec<AuditEntry>,
+    pub(crate) note: Result<(), NotStored>,
+    pub(crate) list_audit: AuditPage,
+    pub(crate) survey: Arc<Board>,
+    pub(crate) list_sessions: Option<SessionPage>,
+    pub(crate) stop_session: bool,
+    pub(crate) get_live: Option<Arc<Live>>,
+    pub(crate) list_settings: Vec<SettingRow>,
+    pub(crate) add_account: Result<(), AccountError>,
+    pub(crate) change_account: Result<(), AccountError>,
+    pub(crate) remove_account: Result<(), AccountError>,
+    pub(crate) change_password: Result<u64, AccountError>,
+    pub(crate) patch_settings: Result<Patched, PatchError>,
     pub(crate) needs_first_account: bool,
     pub(crate) create_first_account: Result<(), FirstAccountError>,
     pub(crate) login: Result<Account, LoginError>,
@@ -65,10 +80,22 @@ impl Default for Script {
             remove_stream: Ok(Removed::Record),
             stop_stream: false,
             get_settings: None,
-            patch_settings: Ok(8),
+            noted: Vec::new(),
+            note: Ok(()),
+            list_audit: AuditPage::default(),
+            survey: Arc::default(),
+            list_sessions: None,
+            stop_session: true,
+            get_live: None,
+            list_settings: Vec::new(),
+            add_account: Ok(()),
+            change_account: Ok(()),
+            remove_account: Ok(()),
+            change_password: Ok(2),
+            patch_settings: Ok(Patched { revision: 8, changed: vec!["hlsTime".to_owned()] }),
             needs_first_account: true,
             create_first_account: Ok(()),
-            login: Ok(Account { email: "a@example.org".to_owned(), role: Role::Admin }),
+            login: Ok(Account { email: "a@example.org".to_owned(), role: Role::Admin, revision: 1 }),
         }
     }
 }
@@ -99,7 +126,10 @@ macro_rules! answers {
             type Result = MessageResult<$message>;
             fn handle(&mut self, message: $message, _: &mut Context<Self>) -> Self::Result {
                 let mut script = self.0.lock().unwrap();
-                script.asked.push(format!("{message:?}"));
+                match (&message as &dyn Any).downcast_ref::<Note>() {
+                    Some(Note(entry)) => script.noted.push(entry.clone()),
+                    None => script.asked.push(format!("{message:?}")),
+                }
                 if let Some(ask) = (&message as &dyn Any).downcast_ref::<PatchSettings>() {
                     script.patch = ask.patch.clone().into();
                 }
@@ -132,12 +162,25 @@ answers! {
     NeedsFirstAccount: needs_first_account,
     CreateFirstAccount: create_first_account,
     Login: login,
+    AddAccount: add_account,
+    ChangeAccount: change_account,
+    RemoveAccount: remove_account,
+    ChangePassword: change_password,
+    Note: note,
+    ListAudit: list_audit,
+    Survey: survey,
+    ListSessions: list_sessions,
+    StopSession: stop_session,
+    GetLive: get_live,
+    ListSettings: list_settings,
 }
 
 /// A control API in front of scripted owners.
 pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) clock: ManualClock,
+    /// Everybody's view of the accounts; a@example.org is an administrator.
+    pub(crate) accounts: watch::Sender<Arc<AccountsTable>>,
     script: Arc<Mutex<Script>>,
     owners: Addr<Owners>,
 }
@@ -170,13 +213,36 @@ impl World {
         let app = AppName::parse("LiveApp").unwrap();
         let clock = ManualClock::new(NOW.after(Duration::from_secs(10)));
         let view = SettingsView::fixed(app, settings);
-        let api = Api::new(links(&owners), view, clock.clock(), options);
-        Self { api, clock, script, owners }
+        let accounts = watch::Sender::new(account(Role::Admin, 1));
+        let seen = AccountsView::new(accounts.subscribe());
+        let api = Api::new(links(&owners), view, seen, clock.clock(), options);
+        Self { api, clock, accounts, script, owners }
     }
 
     /// Change the script through this.
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
+    }
+
+    /// Logs in as a@example.org in a role; answers the cookie.
+    pub(crate) async fn log_in(&self, role: Role) -> String {
+        self.accounts.send_replace(account(role, 1));
+        let body = r#"{"email":"a@example.org","password":"hunter2"}"#;
+        let reply = self.post("/rest/v2/users/authenticate", body).await;
+        assert_eq!(reply.json()["success"], true);
+        self.asked();
+        self.noted();
+        reply.header("set-cookie").split(';').next().unwrap().to_owned()
+    }
+
+    /// Calls from another machine with a cookie, or without one.
+    pub(crate) async fn remote(&self, req: TestRequest, path: &str, cookie: &str) -> Reply {
+        self.call(remote(req, path, cookie)).await
+    }
+
+    /// What the audit log was told since the last call.
+    pub(crate) fn noted(&self) -> Vec<AuditEntry> {
+        std::mem::take(&mut self.script().noted)
     }
 
     /// What the owners were asked since the last call.
@@ -232,6 +298,19 @@ impl Handler<Die> for Owners {
     }
 }
 
+/// What everybody sees of a@example.org.
+pub(crate) fn account(role: Role, revision: u64) -> Arc<AccountsTable> {
+    let (first_name, last_name) = ("Ada".to_owned(), "B".to_owned());
+    let view = AccountView { first_name, last_name, role, revision };
+    Arc::new(AccountsTable::from([("a@example.org".to_owned(), view)]))
+}
+
+/// A request from another machine, whose address may not call an application's API.
+pub(crate) fn remote(req: TestRequest, path: &str, cookie: &str) -> TestRequest {
+    let req = req.uri(path).peer_addr("203.0.113.5:40000".parse().unwrap());
+    req.append_header(("host", "video.example")).append_header(("cookie", cookie.to_owned()))
+}
+
 /// A request from this machine.
 pub(crate) fn local(req: TestRequest, path: &str) -> TestRequest {
     req.uri(path).peer_addr("127.0.0.1:40000".parse().unwrap()).append_header(("host", "127.0.0.1:5080"))
@@ -249,4 +328,13 @@ pub(crate) fn result(success: bool, message: Option<&str>, data_id: Option<&str>
 /// The same without `dataId`, refused.
 pub(crate) fn no(message: &str) -> Value {
     result(false, Some(message), None)
+}
+
+/// The same, about the field that the message begins with, if it begins with one.
+pub(crate) fn no_in_field(message: &str) -> Value {
+    let mut answer = no(message);
+    if let Some((field, _)) = message.split_once(" must be ") {
+        answer["field"] = field.into();
+    }
+    answer
 }

@@ -15,6 +15,23 @@ fn patch(value: Value) -> PatchSettings {
     PatchSettings { app: live(), expected: None, patch: value.as_object().cloned().unwrap() }
 }
 
+fn patched(revision: u64, changed: &[&str]) -> Patched {
+    Patched { revision, changed: changed.iter().map(ToString::to_string).collect() }
+}
+
+#[actix_rt::test]
+async fn only_what_is_other_than_before_counts_as_changed() {
+    let (settings, _) = start(&Store::memory());
+    let first = json!({"timeTokenPeriod": 60, "hlsTime": 4, "timeTokenSecretForPlay": "A", "x": null});
+    let answer = settings.send(patch(first)).await.unwrap();
+    assert_eq!(answer, Ok(patched(1, &["hlsTime", "timeTokenSecretForPlay"])));
+    let again = json!({"hlsTime": "4", "timeTokenSecretForPlay": "********", "webRTCEnabled": false});
+    assert_eq!(settings.send(patch(again)).await.unwrap(), Ok(patched(2, &["webRTCEnabled"])));
+    let back = json!({"hlsTime": null, "timeTokenSecretForPlay": ""});
+    let answer = settings.send(patch(back)).await.unwrap();
+    assert_eq!(answer, Ok(patched(3, &["hlsTime", "timeTokenSecretForPlay"])));
+}
+
 fn period(view: &SettingsView) -> u32 {
     view.app(&live()).unwrap().security.period
 }
@@ -23,7 +40,10 @@ fn period(view: &SettingsView) -> u32 {
 async fn a_change_is_seen_by_everybody_and_survives_a_restart() {
     let store = Store::memory();
     let (settings, view) = start(&store);
-    assert_eq!(settings.send(patch(json!({"timeTokenPeriod": 30, "x": 1}))).await.unwrap(), Ok(1));
+    assert_eq!(
+        settings.send(patch(json!({"timeTokenPeriod": 30, "x": 1}))).await.unwrap(),
+        Ok(patched(1, &["timeTokenPeriod", "x"]))
+    );
     assert_eq!(period(&view), 30);
     let (settings, view) = start(&store);
     assert_eq!(period(&view), 30);
@@ -48,7 +68,7 @@ async fn a_change_based_on_an_old_revision_is_refused() {
     let stale = PatchSettings { expected: Some(0), ..patch(json!({"timeTokenPeriod": 20})) };
     // Both are sent before either is answered.
     let (first, second) = (settings.send(patch(json!({"timeTokenPeriod": 30}))), settings.send(stale));
-    assert_eq!(first.await.unwrap(), Ok(1));
+    assert_eq!(first.await.unwrap(), Ok(patched(1, &["timeTokenPeriod"])));
     assert_eq!(second.await.unwrap(), Err(PatchError::Stale { expected: 0, current: 1 }));
     assert_eq!(period(&view), 30);
 }
