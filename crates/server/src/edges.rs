@@ -157,7 +157,6 @@ fn rest_options(
     rtmp_port: u16,
     stop: &CancellationToken,
 ) -> rest::Options {
-    let assets = &config.http.assets;
     rest::Options {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         trusted_proxies,
@@ -165,6 +164,5 @@ fn rest_options(
         rtmp_port,
         ports: rest::Ports { http: config.http.listen.port(), ..rest::Ports::default() },
         stop: stop.clone(),
-        assets: Some(assets.clone()).filter(|assets| !assets.as_os_str().is_empty()),
     }
 }

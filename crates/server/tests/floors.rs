@@ -5,7 +5,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 const FLOORS: [&[&str]; 5] = [
     &["media"],
-    &["contract", "rtmp", "mux", "transcode", "store"],
+    &["contract", "rtmp", "mux", "transcode", "store", "panel"],
     &["audit", "auth", "registry", "settings", "session"],
     &["ingest", "hls", "rest"],
     &["server"],

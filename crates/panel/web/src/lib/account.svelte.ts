@@ -1,0 +1,70 @@
+// Who is logged in, and which applications there are.
+import { api, ApiError, onLoginLost, told, type Me } from './api';
+
+type Phase = 'starting' | 'wizard' | 'login' | 'in' | 'unreachable';
+const KEY = 'sluice-app';
+
+class Account {
+  phase = $state<Phase>('starting');
+  me = $state<Me | null>(null);
+  apps = $state<string[]>([]);
+  version = $state('');
+  trouble = $state('');
+  /** The login ended by itself while the panel was open. */
+  expired = $state(false);
+  isAdmin = $derived(this.me?.role === 'ADMIN');
+  canWrite = $derived(this.me !== null && this.me.role !== 'READ_ONLY');
+
+  constructor() {
+    onLoginLost(() => {
+      if (this.phase !== 'in') return;
+      this.expired = true;
+      this.phase = 'login';
+    });
+  }
+
+  /** The application that was looked at last, or the first one. */
+  get lastApp(): string {
+    const last = localStorage.getItem(KEY) ?? '';
+    return this.apps.includes(last) ? last : (this.apps[0] ?? 'live');
+  }
+  set lastApp(app: string) {
+    localStorage.setItem(KEY, app);
+  }
+
+  async start() {
+    try {
+      if (await api.needsFirstAccount()) this.phase = 'wizard';
+      else if (await api.isLoggedIn()) await this.enter();
+      else this.phase = 'login';
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 403) this.phase = 'login';
+      else {
+        this.trouble = told(error);
+        this.phase = 'unreachable';
+      }
+    }
+  }
+
+  async logIn(email: string, password: string) {
+    await api.logIn(email, password);
+    await this.enter();
+  }
+
+  async enter() {
+    const [me, apps, version] = await Promise.all([api.me(), api.applications(), api.version().catch(() => null)]);
+    this.me = me;
+    this.apps = apps;
+    this.version = version?.versionName ?? '';
+    this.expired = false;
+    this.phase = 'in';
+  }
+
+  async logOut() {
+    await api.logOut().catch(() => {});
+    this.me = null;
+    this.phase = 'login';
+  }
+}
+
+export const account = new Account();

@@ -1,0 +1,74 @@
+// Publishes a camera or a screen by WebRTC through Ant Media's adaptor, and again after
+// every loss until told to end. A blocked publisher is told so and tries on.
+import { wait, type Access } from './access';
+import { close, connect } from './sdk';
+
+export const PUBLISH_WORDS = {
+  idle: '',
+  connecting: 'Connecting',
+  live: '',
+  blocked: 'You are blocked from publishing. Trying again until the block ends.',
+  refused: 'Not allowed to publish. The code may be wrong or expired.',
+  busy: 'Somebody publishes this stream already. Trying again.',
+  full: 'The server takes no more publishers now. Trying again.',
+  away: 'The server cannot be reached. Trying again.',
+  ended: 'The stream was ended. Trying again.',
+} as const;
+
+export type PublishState = keyof typeof PUBLISH_WORDS;
+
+export interface PublishWanted {
+  app: string;
+  id: string;
+  access: Access;
+  told: (state: PublishState) => void;
+  signal: AbortSignal;
+}
+
+const ERRORS: Record<string, PublishState> = {
+  user_blocked: 'blocked',
+  unauthorized_access: 'refused',
+  not_allowed_unregistered_streams: 'refused',
+  stream_not_active_or_expired: 'refused',
+  streamIdInUse: 'busy',
+  already_publishing: 'busy',
+  highResourceUsage: 'full',
+  WebSocketNotConnected: 'away',
+  not_initialized_yet: 'away',
+};
+const LOOK_MS = 500;
+/** The adaptor tries again each 3.5 s; longer without a peer, and it has given up. */
+const GIVEN_UP_MS = 8000;
+
+export async function publishStream(media: MediaStream, video: HTMLVideoElement, wanted: PublishWanted): Promise<void> {
+  while (!wanted.signal.aborted) {
+    await once(media, video, wanted);
+    await wait(1000, wanted.signal);
+  }
+}
+
+async function once(media: MediaStream, video: HTMLVideoElement, wanted: PublishWanted): Promise<void> {
+  let begun = false;
+  const { app, id, access, told, signal } = wanted;
+  const tell = (state: PublishState) => void (signal.aborted || told(state));
+  tell('connecting');
+  const adaptor = connect(app, { localStream: media, localVideoElement: video }, {
+    callback: (name) => {
+      if (name === 'initialized' && !begun) {
+        begun = true;
+        adaptor.publish(id, access.token, access.subscriberId, access.subscriberCode);
+      } else if (name === 'publish_started') tell('live');
+    },
+    callbackError: (name) => {
+      const state = ERRORS[name];
+      if (state) tell(state);
+    },
+  });
+  const leave = () => close(adaptor, id);
+  addEventListener('pagehide', leave);
+  for (let alone = Date.now(); !signal.aborted && Date.now() - alone < GIVEN_UP_MS; await wait(LOOK_MS, signal)) {
+    if (adaptor.remotePeerConnection[id]) alone = Date.now();
+  }
+  removeEventListener('pagehide', leave);
+  leave();
+}

@@ -1,0 +1,127 @@
+// Plays by WebRTC through Ant Media's adaptor.
+import { wait } from './access';
+import type { Wanted } from './play-stream';
+import { close, connect, type Adaptor, type Detail } from './sdk';
+import type { State } from './words';
+
+/** "next": this way does not go, or another, if there is one, shows more. */
+export type Over = 'next' | 'again';
+
+const GIVE_UP_MS = 10_000;
+const STILL_MS = 1_500;
+const LOOK_MS = 500;
+
+const ERRORS: Record<string, State> = {
+  user_blocked: 'blocked',
+  unauthorized_access: 'refused',
+  not_allowed_unregistered_streams: 'refused',
+  viewerLimitReached: 'full',
+  highResourceUsage: 'full',
+  no_stream_exist: 'waiting',
+  not_initialized_yet: 'away',
+  WebSocketNotConnected: 'away',
+};
+
+/** What the server said last, and what follows from it. */
+class Attempt {
+  over: Over | null = null;
+  /** The server has said why there is no media; silence needs no other word. */
+  explained = false;
+  few = false;
+
+  constructor(
+    readonly wanted: Wanted,
+    readonly isLast: boolean,
+  ) {}
+
+  notified(name: string) {
+    if (name === 'play_started') this.explained = false;
+    if (name === 'play_finished') this.tell('waiting');
+  }
+
+  failed(name: string, detail?: Detail) {
+    if (detail?.information === 'key_frames_only') return this.fewPictures();
+    if (detail?.information === 'webrtc_not_enabled' && !this.isLast) return this.end('next');
+    const state = ERRORS[name];
+    // Who may not play this way may be let in by the next: HLS keeps an earlier place.
+    if (state === 'refused' && !this.isLast) return this.end('next');
+    if (state) this.tell(state);
+    else if (name.endsWith('Description') || name === 'no_codec_enabled_in_the_server') this.end('next');
+  }
+
+  private fewPictures() {
+    this.few = true;
+    if (!this.isLast) this.end('next');
+  }
+  private tell(state: State) {
+    this.explained = true;
+    this.wanted.told(state, 'webrtc');
+  }
+  private end(over: Over) {
+    this.over = over;
+  }
+}
+
+export async function webrtc(video: HTMLVideoElement, wanted: Wanted, isLast: boolean): Promise<Over> {
+  if (!('RTCPeerConnection' in window)) return 'next';
+  const attempt = new Attempt(wanted, isLast);
+  let begun = false;
+  const adaptor = connect(wanted.app, { remoteVideoElement: video }, {
+    callback: (name) => {
+      if (name === 'initialized' && !begun) {
+        begun = true;
+        adaptor.play({ streamId: wanted.id, ...wanted.access });
+        wanted.start();
+      }
+      attempt.notified(name);
+    },
+    callbackError: (name, detail) => attempt.failed(name, detail),
+  });
+  const leave = () => close(adaptor, wanted.id);
+  addEventListener('pagehide', leave);
+  try {
+    return await watch(adaptor, attempt, () => begun);
+  } finally {
+    removeEventListener('pagehide', leave);
+    leave();
+    video.srcObject = null;
+  }
+}
+
+/** Looks at what was decoded: that alone proves playback, and its standing still the rest. */
+async function watch(adaptor: Adaptor, attempt: Attempt, begun: () => boolean): Promise<Over> {
+  const { wanted, isLast } = attempt;
+  let [seen, at, played, peer] = [0, Date.now(), false, undefined as RTCPeerConnection | undefined];
+  while (!wanted.signal.aborted) {
+    await wait(LOOK_MS, wanted.signal);
+    if (attempt.over) return attempt.over;
+    const now = adaptor.remotePeerConnection[wanted.id];
+    if (now !== peer) [peer, seen] = [now, 0];
+    const sum = peer ? await decoded(peer) : 0;
+    const still = Date.now() - at;
+    if (sum > seen) {
+      [seen, at, played] = [sum, Date.now(), true];
+      attempt.explained = false;
+      wanted.told(attempt.few ? 'few' : 'playing', 'webrtc');
+    } else if (attempt.explained) {
+      at = Date.now();
+    } else if (played && still > STILL_MS) {
+      wanted.told('silent', 'webrtc');
+    } else if (!played && still > GIVE_UP_MS) {
+      // The adaptor does not come back from a first connection that failed.
+      if (!isLast || !begun()) return isLast ? 'again' : 'next';
+      wanted.told('silent', 'webrtc');
+      at = Date.now();
+    }
+  }
+  return 'again';
+}
+
+async function decoded(peer: RTCPeerConnection): Promise<number> {
+  let sum = 0;
+  const reports = (await peer.getStats()) as unknown as Map<string, RTCInboundRtpStreamStats>;
+  for (const report of reports.values()) {
+    if (report.type === 'inbound-rtp') sum += (report.framesDecoded ?? 0) + (report.packetsReceived ?? 0);
+  }
+  return sum;
+}

@@ -1,0 +1,5 @@
+declare module '@antmedia/webrtc_adaptor/dist/es/webrtc_adaptor.js' {
+  export class WebRTCAdaptor {
+    constructor(initialValues: object);
+  }
+}
