@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::registry::Order;
 use crate::session::SessionRef;
 use crate::{
     Action, Actions, Credentials, Protocol, Secret, SessionId, StandingCell, StreamKey, SubscriberId,
@@ -247,14 +248,25 @@ pub struct GetSubscriber {
 
 /// A stream's subscribers in order of their ids.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Vec<SubscriberView>")]
+#[rtype(result = "SubscriberPage")]
 pub struct ListSubscribers {
     /// On which stream.
     pub stream: StreamKey,
+    /// Only those whose id or name contains this, in any case.
+    pub search: Option<String>,
     /// How many to skip.
     pub offset: usize,
     /// How many at most.
     pub size: usize,
+}
+
+/// Some of a stream's subscribers.
+#[derive(Debug, Clone, Default, MessageResponse)]
+pub struct SubscriberPage {
+    /// Those asked for.
+    pub subscribers: Vec<SubscriberView>,
+    /// How many match in all.
+    pub matching: usize,
 }
 
 /// What may be shown of a subscriber: never the secret.
@@ -282,18 +294,29 @@ pub struct SubscriberView {
     pub period: Option<u32>,
 }
 
-/// A stream's connection events in the order they happened.
+/// A stream's connection events.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Vec<ConnectionEvent>")]
+#[rtype(result = "EventPage")]
 pub struct ListEvents {
     /// On which stream.
     pub stream: StreamKey,
     /// Whose; `None` is everybody's.
     pub subscriber: Option<SubscriberId>,
+    /// Ascending: the oldest first.
+    pub order: Order,
     /// How many to skip.
     pub offset: usize,
     /// How many at most.
     pub size: usize,
+}
+
+/// Some of a stream's connection events.
+#[derive(Debug, Clone, Default, MessageResponse)]
+pub struct EventPage {
+    /// Those asked for.
+    pub events: Vec<ConnectionEvent>,
+    /// How many match in all.
+    pub matching: usize,
 }
 
 /// A subscriber's session began or ended. Exactly one of each per session.

@@ -11,7 +11,7 @@ use contract::accounts::{
 };
 use contract::audit::{ListAudit, Note};
 use contract::auth::{
-    Block, IssueCode, ListEvents, ListSubscribers, PutSubscriber, RemoveSubscriber, Unblock,
+    Block, GetSubscriber, IssueCode, ListEvents, ListSubscribers, PutSubscriber, RemoveSubscriber, Unblock,
 };
 use contract::registry::{
     CreateStream, GetLive, GetStream, ListSessions, ListStreams, RemoveStream, StopSession, StopStream,
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dialect::Refused;
 use crate::logins::Logins;
-use crate::panel::Watching;
+use crate::panel::{Stills, Watching};
 use crate::path::read;
 use crate::{access, broadcasts, console, pages, panel, statistics, subscribers, users};
 
@@ -46,6 +46,8 @@ pub struct Links {
     pub issue_code: Recipient<IssueCode>,
     /// Auth.
     pub list_subscribers: Recipient<ListSubscribers>,
+    /// Auth.
+    pub get_subscriber: Recipient<GetSubscriber>,
     /// Auth.
     pub list_events: Recipient<ListEvents>,
     /// The registry.
@@ -164,6 +166,7 @@ impl Api {
             logins: Logins::new(accounts.clone()),
             accounts,
             watching: Watching::default(),
+            stills: Stills::default(),
             updates: tokio::sync::Mutex::new(()),
         }))
     }
@@ -207,6 +210,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) logins: Logins,
     pub(crate) watching: Watching,
+    pub(crate) stills: Stills,
     /// Held while a stream's record is read, changed and written back, so that of
     /// two changes at once neither is lost.
     pub(crate) updates: tokio::sync::Mutex<()>,

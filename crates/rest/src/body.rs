@@ -38,8 +38,7 @@ impl FromRequest for Body {
         let payload = web::Payload::from_request(req, payload);
         Box::pin(async move {
             let payload = payload.await.map_err(|_| Refused::NotFound)?;
-            let read = tokio::time::timeout(BODY_DEADLINE, read(payload));
-            let bytes = read.await.map_err(|_| Refused::Slow)??;
+            let bytes = read(payload, MAX_BODY).await?;
             if bytes.is_empty() {
                 return Ok(Self(None));
             }
@@ -52,18 +51,36 @@ impl FromRequest for Body {
 }
 
 /// Browsers can send three content types to another site without asking it; JSON
-/// is none of them, so this is also what keeps foreign pages out.
+/// and CSV are none of them, so this is also what keeps foreign pages out.
 fn is_json(req: &HttpRequest) -> bool {
-    let value = req.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    is_of(req, "application/json")
 }
 
-async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Refused> {
+fn is_of(req: &HttpRequest, kind: &str) -> bool {
+    let value = req.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
+}
+
+/// A body of comma-separated values of at most `max` bytes.
+pub(crate) async fn csv(req: &HttpRequest, payload: web::Payload, max: usize) -> Result<String, Refused> {
+    if !is_of(req, "text/csv") {
+        return Err(Refused::NotCsv);
+    }
+    let bytes = read(payload, max).await?;
+    String::from_utf8(bytes).map_err(|_| Refused::File("The file is not UTF-8".to_owned()))
+}
+
+async fn read(payload: web::Payload, max: usize) -> Result<Vec<u8>, Refused> {
+    let read = tokio::time::timeout(BODY_DEADLINE, read_all(payload, max));
+    read.await.map_err(|_| Refused::Slow)?
+}
+
+async fn read_all(mut payload: web::Payload, max: usize) -> Result<Vec<u8>, Refused> {
     let mut bytes = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Refused::NoObject)?;
-        if bytes.len() + chunk.len() > MAX_BODY {
-            return Err(Refused::TooLarge(MAX_BODY));
+        if bytes.len() + chunk.len() > max {
+            return Err(Refused::TooLarge(max));
         }
         bytes.extend_from_slice(&chunk);
     }

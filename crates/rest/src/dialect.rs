@@ -44,6 +44,12 @@ pub(crate) enum Refused {
     /// A body without the JSON content type.
     #[error("Content-Type must be application/json")]
     NotJson,
+    /// A file without the content type of comma-separated values.
+    #[error("Content-Type must be text/csv")]
+    NotCsv,
+    /// A file that cannot be read.
+    #[error("{0}")]
+    File(String),
     /// More bytes than this.
     #[error("Request body is larger than {0} bytes")]
     TooLarge(usize),
@@ -118,12 +124,15 @@ impl Refused {
             Self::Address | Self::ForeignOrigin | Self::NotAuthenticated | Self::Role => {
                 StatusCode::FORBIDDEN
             }
-            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJson | Self::NotCsv => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::NoObject | Self::Field { .. } | Self::Name(_) | Self::Create(_) | Self::Setting { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::NoObject
+            | Self::File(_)
+            | Self::Field { .. }
+            | Self::Name(_)
+            | Self::Create(_)
+            | Self::Setting { .. } => StatusCode::BAD_REQUEST,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::Account { why, .. } => account_status(*why),
             Self::Unavailable | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
@@ -232,27 +241,34 @@ pub(crate) enum Incomplete {
 
 /// To `POST …/subscribers`.
 pub(crate) fn subscriber_put(outcome: Result<(), PutSubscriberError>) -> Answer {
-    match outcome {
-        Ok(()) => Answer::yes(""),
-        Err(PutSubscriberError::Secret) => Answer::no(
+    outcome.map_or_else(|why| Answer::no(not_put(why)), |()| Answer::yes(""))
+}
+
+/// Why a subscriber was not added.
+pub(crate) const fn not_put(why: PutSubscriberError) -> &'static str {
+    match why {
+        PutSubscriberError::Secret => {
             "Secret code is not multiple of 8 bytes length. Use b32Secret which is a string and its lenght is \
-             multiple of 8 bytes and allowed characters A-Z, 2-7",
-        ),
-        Err(PutSubscriberError::Period) => {
-            Answer::no("Custom TOTP expiry period must be between 10 and 2147483647")
+             multiple of 8 bytes and allowed characters A-Z, 2-7"
         }
-        Err(PutSubscriberError::NotStored(_)) => Answer::no(NOT_STORED),
+        PutSubscriberError::Period => "Custom TOTP expiry period must be between 10 and 2147483647",
+        PutSubscriberError::NotStored(_) => NOT_STORED,
     }
 }
 
 /// To `POST …/subscribers` with too little in it.
 pub(crate) fn subscriber_incomplete(why: Incomplete) -> Answer {
+    Answer::no(incomplete(why))
+}
+
+/// Why a subscriber is not even looked at.
+pub(crate) const fn incomplete(why: Incomplete) -> &'static str {
     match why {
-        Incomplete::Missing => Answer::no(
+        Incomplete::Missing => {
             "Missing parameter: Make sure you set subscriber object correctly and make subscriberId's length at \
-             least 3",
-        ),
-        Incomplete::Name(name) => Answer::no(bad_name(name)),
+             least 3"
+        }
+        Incomplete::Name(name) => bad_name(name),
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Everything here needs a login; which role may do what is in [`gate`](crate::gate).
 
+mod csv;
 mod streams;
+mod subscribers;
+mod thumbnail;
 mod watch;
 
 use actix_web::web::{self, Data, ServiceConfig};
@@ -10,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use contract::audit::ListAudit;
 use contract::settings::ListSettings;
 
+pub(crate) use thumbnail::Stills;
 pub(crate) use watch::Watching;
 
 use crate::access::is_secure;
@@ -32,7 +36,9 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
             .service(web::resource("/addresses").route(read().to(addresses)))
             .service(web::resource("/settings").route(read().to(settings)))
             .service(web::resource("/audit").route(read().to(audit)))
-            .configure(streams::routes),
+            .configure(streams::routes)
+            .configure(subscribers::routes)
+            .configure(thumbnail::routes),
     );
 }
 

@@ -9,6 +9,7 @@ use contract::auth::{
     Block, Blocked, CodeKind, ConnectionEvent, IssueCode, ListEvents, ListSubscribers, NotStored,
     PutSubscriber, RemoveSubscriber, Unblock,
 };
+use contract::registry::Order;
 use contract::{Action, Actions, AppName, InvalidId, Secret, StreamKey, SubscriberId};
 use futures_util::future::join;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_sub
 const MIN_SUBSCRIBER_ID: usize = 4;
 
 /// Display names and secrets are a few dozen bytes.
-const MAX_TEXT: usize = 1024;
+pub(crate) const MAX_TEXT: usize = 1024;
 
 /// Over three thousand years. Beyond it the deadline in milliseconds no longer fits
 /// the numbers of JavaScript.
@@ -32,6 +33,9 @@ const MAX_BLOCK_SECONDS: u64 = 100_000_000_000;
 
 /// Of one subscriber, in his statistics; all of them are in `connection-events`.
 const EVENTS_PER_SUBSCRIBER: usize = 200;
+
+/// How many there are in all: AMS's lists do not say it, and a panel must know.
+const TOTAL: &str = "x-total-count";
 
 type Answered = Result<HttpResponse, Refused>;
 
@@ -88,7 +92,8 @@ fn wanted(path: &OfStream, fields: &Fields) -> Result<Result<PutSubscriber, Inco
     }))
 }
 
-fn names_to_put(path: &OfStream, id: &str) -> Result<(StreamKey, SubscriberId), Incomplete> {
+/// A stream and a subscriber who can be added to it.
+pub(crate) fn names_to_put(path: &OfStream, id: &str) -> Result<(StreamKey, SubscriberId), Incomplete> {
     if id.encode_utf16().count() < MIN_SUBSCRIBER_ID {
         return Err(Incomplete::Missing);
     }
@@ -98,7 +103,8 @@ fn names_to_put(path: &OfStream, id: &str) -> Result<(StreamKey, SubscriberId), 
     })
 }
 
-fn action(text: &str) -> Option<Action> {
+/// AMS's word for what a subscriber may do.
+pub(crate) fn action(text: &str) -> Option<Action> {
     match text {
         "publish" => Some(Action::Publish),
         "play" => Some(Action::Play),
@@ -139,11 +145,13 @@ async fn remove_from(
     Ok(dialect::subscribers_removed(removed))
 }
 
-async fn list(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>) -> Answered {
+async fn list(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req: HttpRequest) -> Answered {
     let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
-    let list = ListSubscribers { stream, offset: page.offset(), size: page.size() };
+    let search = Query::of(&req).get("search").filter(|s| !s.is_empty()).map(str::to_owned);
+    let list = ListSubscribers { stream, search, offset: page.offset(), size: page.size() };
     let found = shared.ask(&shared.links.list_subscribers, list).await?;
-    Ok(dialect::ok(&found.into_iter().map(Subscriber::from).collect::<Vec<_>>()))
+    let shown = found.subscribers.into_iter().map(Subscriber::from).collect::<Vec<_>>();
+    Ok(dialect::respond().insert_header((TOTAL, found.matching)).json(shown))
 }
 
 /// The stream of a list; `None` has an empty one.
@@ -157,17 +165,19 @@ fn listed(path: &OfStream) -> Result<Option<StreamKey>, Refused> {
 
 async fn stats(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req: HttpRequest) -> Answered {
     let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
-    let list = ListSubscribers { stream: stream.clone(), offset: page.offset(), size: page.size() };
+    let list =
+        ListSubscribers { stream: stream.clone(), search: None, offset: page.offset(), size: page.size() };
     let node = public_host(&req, &shared.options);
     let mut stats = Vec::new();
-    for subscriber in shared.ask(&shared.links.list_subscribers, list).await? {
+    for subscriber in shared.ask(&shared.links.list_subscribers, list).await?.subscribers {
         let events = ListEvents {
             stream: stream.clone(),
             subscriber: Some(subscriber.id.clone()),
+            order: Order::Ascending,
             offset: 0,
             size: EVENTS_PER_SUBSCRIBER,
         };
-        let events = shown(shared.ask(&shared.links.list_events, events).await?, &node);
+        let events = shown(shared.ask(&shared.links.list_events, events).await?.events, &node);
         stats.push(Stats::new(subscriber.id, stream.id.clone(), events));
     }
     Ok(dialect::ok(&stats))
@@ -184,9 +194,11 @@ async fn events(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, re
         Some(sid) => Some(parse_subscriber(sid).map_err(|_| Refused::Name(BadName::Subscriber))?),
         None => None,
     };
-    let list = ListEvents { stream, subscriber, offset: page.offset(), size: page.size() };
-    let events = shared.ask(&shared.links.list_events, list).await?;
-    Ok(dialect::ok(&shown(events, &public_host(&req, &shared.options))))
+    let order = if query.get("order_by") == Some("desc") { Order::Descending } else { Order::Ascending };
+    let list = ListEvents { stream, subscriber, order, offset: page.offset(), size: page.size() };
+    let found = shared.ask(&shared.links.list_events, list).await?;
+    let shown = shown(found.events, &public_host(&req, &shared.options));
+    Ok(dialect::respond().insert_header((TOTAL, found.matching)).json(shown))
 }
 
 async fn totp(shared: Data<Shared>, author: Author, path: Path<OfSubscriber>, req: HttpRequest) -> Answered {

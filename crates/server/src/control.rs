@@ -95,6 +95,7 @@ impl Control {
             remove_subscriber: self.auth.clone().recipient(),
             issue_code: self.auth.clone().recipient(),
             list_subscribers: self.auth.clone().recipient(),
+            get_subscriber: self.auth.clone().recipient(),
             list_events: self.auth.clone().recipient(),
             get_stream: self.registry.clone().recipient(),
             list_streams: self.registry.clone().recipient(),

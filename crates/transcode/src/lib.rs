@@ -7,6 +7,9 @@
 //! whoever wants the result. Decoders here read what strangers send; a panic of
 //! theirs is caught, counted and costs the stream a gap.
 //!
+//! [`still`] makes a small picture of one key frame, for people who look after the
+//! server.
+//!
 //! H.264 is patented in some countries and none of these crates brings a
 //! licence. Without the cargo feature `video` no H.264 coder is built, and a
 //! stream with B-frames shows its keyframes only.
@@ -14,6 +17,7 @@
 mod audio;
 mod guard;
 mod slots;
+mod still;
 #[cfg(test)]
 mod testing;
 mod video;
@@ -21,5 +25,6 @@ mod worker;
 
 pub use audio::{AudioTranscoder, AudioUnsupported};
 pub use slots::{Slot, Slots};
+pub use still::{StillError, still};
 pub use video::{Effort, VideoSettings, VideoTranscoder, VideoUnsupported};
 pub use worker::{Counts, Output, Treatment, Worker, WorkerSettings};

@@ -8,6 +8,7 @@ mod h264;
 
 use std::time::Duration;
 
+pub(crate) use h264::shot;
 pub use h264::{Effort, VideoTranscoder};
 
 /// Why a track cannot be transcoded.

@@ -2,9 +2,9 @@
 
 use actix::prelude::*;
 use contract::auth::{
-    Authorize, Block, Blocked, Change, ConnectionEvent, Denied, GetSubscriber, IssueCode, IssueCodeError,
+    Authorize, Block, Blocked, Change, Denied, EventPage, GetSubscriber, IssueCode, IssueCodeError,
     ListEvents, ListSubscribers, NotStored, Permit, PermitChanged, PutSubscriber, PutSubscriberError,
-    RemoveSubscriber, SubscriberView, Unblock,
+    RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
 };
 use contract::registry::SilenceEnded;
 use contract::{Action, AppName, TotpCode};
@@ -207,20 +207,18 @@ impl Handler<GetSubscriber> for Auth {
 }
 
 impl Handler<ListSubscribers> for Auth {
-    type Result = MessageResult<ListSubscribers>;
+    type Result = SubscriberPage;
 
     fn handle(&mut self, ask: ListSubscribers, ctx: &mut Self::Context) -> Self::Result {
         let settings = self.app(&ask.stream.app);
-        let list = self.with(ctx, |state, now| state.list(&ask, &settings.hls, now.wall));
-        MessageResult(list.unwrap_or_default())
+        self.with(ctx, |state, now| state.list(&ask, &settings.hls, now.wall)).unwrap_or_default()
     }
 }
 
 impl Handler<ListEvents> for Auth {
-    type Result = MessageResult<ListEvents>;
+    type Result = EventPage;
 
     fn handle(&mut self, ask: ListEvents, ctx: &mut Self::Context) -> Self::Result {
-        let events: Option<Vec<ConnectionEvent>> = self.with(ctx, |state, _| state.list_events(&ask));
-        MessageResult(events.unwrap_or_default())
+        self.with(ctx, |state, _| state.list_events(&ask)).unwrap_or_default()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use contract::auth::{Change, ConnectionEvent, ListEvents};
+use contract::auth::{Change, ConnectionEvent, EventPage, ListEvents};
+use contract::registry::Order;
 use contract::{StreamKey, SubscriberId, WallMs};
 use store::Batch;
 
@@ -71,11 +72,19 @@ impl Events {
         }
     }
 
-    pub(super) fn list(&self, ask: &ListEvents) -> Vec<ConnectionEvent> {
+    pub(super) fn list(&self, ask: &ListEvents) -> EventPage {
         let of_stream = self.by_stream.get(&ask.stream).into_iter().flatten().map(|record| &record.event);
-        let wanted =
-            of_stream.filter(|event| ask.subscriber.as_ref().is_none_or(|whose| event.subscriber == *whose));
-        wanted.skip(ask.offset).take(ask.size).cloned().collect()
+        let his =
+            |event: &&ConnectionEvent| ask.subscriber.as_ref().is_none_or(|whose| event.subscriber == *whose);
+        let wanted: Vec<_> = of_stream.filter(his).collect();
+        let page = |events: &mut dyn Iterator<Item = &&ConnectionEvent>| {
+            events.skip(ask.offset).take(ask.size).map(|event| (*event).clone()).collect()
+        };
+        let events = match ask.order {
+            Order::Ascending => page(&mut wanted.iter()),
+            Order::Descending => page(&mut wanted.iter().rev()),
+        };
+        EventPage { events, matching: wanted.len() }
     }
 
     fn push(&mut self, event: ConnectionEvent, write: &mut Batch) {

@@ -7,6 +7,7 @@ use contract::auth::{
     Authorize, Change, CodeKind, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
     PutSubscriberError, RemoveSubscriber,
 };
+use contract::registry::Order;
 use contract::session::CloseReason;
 use contract::{Action, Actions, AppSettings, ManualClock, Protocol, Standing, StandingCell};
 use proptest::prelude::*;
@@ -84,8 +85,12 @@ impl World {
     }
 
     fn events(&self) -> Vec<Change> {
-        let ask = ListEvents { stream: stream(), subscriber: None, offset: 0, size: 100 };
-        self.state.list_events(&ask).into_iter().map(|event| event.change).collect()
+        self.some_events(Order::Ascending, 0, 100)
+    }
+
+    fn some_events(&self, order: Order, offset: usize, size: usize) -> Vec<Change> {
+        let ask = ListEvents { stream: stream(), subscriber: None, order, offset, size };
+        self.state.list_events(&ask).events.into_iter().map(|event| event.change).collect()
     }
 }
 
@@ -184,8 +189,35 @@ async fn a_block_of_somebody_unknown_leaves_a_record_without_type_and_limit() {
     world.block("zoe", Actions::Both, 10);
     let view = world.view("zoe").unwrap();
     assert_eq!((view.kind, view.limit, view.has_secret), (None, -1, false));
-    let all = ListSubscribers { stream: stream(), offset: 0, size: 10 };
-    assert_eq!(world.state.list(&all, &world.settings.hls, START).len(), 1);
+    let all = ListSubscribers { stream: stream(), search: None, offset: 0, size: 10 };
+    assert_eq!(world.state.list(&all, &world.settings.hls, START).matching, 1);
+}
+
+#[actix_rt::test]
+async fn subscribers_are_paged_and_found_by_part_of_their_name_in_any_case() {
+    let mut world = World::new();
+    for who in ["Alice", "alina", "bob"] {
+        world.put(who, Some(SECRET), 1);
+    }
+    let list = |search: &str, offset, size| {
+        let search = Some(search.to_owned());
+        let ask = ListSubscribers { stream: stream(), search, offset, size };
+        let page = world.state.list(&ask, &world.settings.hls, START);
+        (page.subscribers.iter().map(|s| s.id.to_string()).collect::<Vec<_>>(), page.matching)
+    };
+    assert_eq!(list("", 1, 1), (vec!["alina".to_owned()], 3));
+    assert_eq!(list("ALI", 0, 9), (vec!["Alice".to_owned(), "alina".to_owned()], 2));
+    assert_eq!(list("", 9, usize::MAX), (Vec::new(), 3));
+}
+
+#[actix_rt::test]
+async fn events_are_read_from_either_end() {
+    let mut world = World::new();
+    let granted = world.login("alice", Action::Play).unwrap();
+    world.state.release(granted.permit, START);
+    assert_eq!(world.some_events(Order::Ascending, 0, 1), [Change::Connected]);
+    assert_eq!(world.some_events(Order::Descending, 0, 1), [Change::Disconnected]);
+    assert_eq!(world.some_events(Order::Descending, 1, 9), [Change::Connected]);
 }
 
 #[actix_rt::test]

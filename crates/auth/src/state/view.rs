@@ -1,8 +1,8 @@
 //! What others may see.
 
 use contract::auth::{
-    CodeKind, ConnectionEvent, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
-    SubscriberView,
+    CodeKind, EventPage, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
+    SubscriberPage, SubscriberView,
 };
 use contract::settings::Hls;
 use contract::{Action, AppSettings, StreamKey, SubscriberId, TotpCode, WallMs};
@@ -10,6 +10,7 @@ use contract::{Action, AppSettings, StreamKey, SubscriberId, TotpCode, WallMs};
 use super::State;
 use super::subjects::Subject;
 use crate::code::CodeKey;
+use crate::record::Record;
 
 impl State {
     /// The code of this moment (C§2.1.5, C§16.5). Neither blocks nor settings
@@ -44,14 +45,24 @@ impl State {
     }
 
     /// Subscribers that have records, by id.
-    pub(crate) fn list(&self, ask: &ListSubscribers, hls: &Hls, now: WallMs) -> Vec<SubscriberView> {
-        let recorded = self.subjects.of_stream(&ask.stream).filter(|(_, subject)| subject.record.is_some());
-        let page = recorded.skip(ask.offset).take(ask.size);
-        page.filter_map(|(id, subject)| self.view(&ask.stream, id, subject, hls, now)).collect()
+    pub(crate) fn list(&self, ask: &ListSubscribers, hls: &Hls, now: WallMs) -> SubscriberPage {
+        let needle = ask.search.as_deref().unwrap_or_default().to_lowercase();
+        let mut page = SubscriberPage::default();
+        let wanted = ask.offset..ask.offset.saturating_add(ask.size);
+        for (id, subject) in self.subjects.of_stream(&ask.stream) {
+            if !subject.record.as_ref().is_some_and(|record| matches(record, &needle)) {
+                continue;
+            }
+            if wanted.contains(&page.matching) {
+                page.subscribers.extend(self.view(&ask.stream, id, subject, hls, now));
+            }
+            page.matching += 1;
+        }
+        page
     }
 
-    /// Events, oldest first.
-    pub(crate) fn list_events(&self, ask: &ListEvents) -> Vec<ConnectionEvent> {
+    /// Events of a stream.
+    pub(crate) fn list_events(&self, ask: &ListEvents) -> EventPage {
         self.events.list(ask)
     }
 
@@ -78,6 +89,11 @@ impl State {
             period: record.period,
         })
     }
+}
+
+fn matches(record: &Record, needle: &str) -> bool {
+    let holds = |text: &str| text.to_lowercase().contains(needle);
+    needle.is_empty() || holds(record.subscriber.as_str()) || record.name.as_deref().is_some_and(holds)
 }
 
 /// Six digits always parse, so the error never happens.

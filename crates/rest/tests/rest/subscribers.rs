@@ -195,7 +195,7 @@ async fn a_body_must_be_json_by_its_type_and_not_too_large() {
 #[actix_web::test]
 async fn a_list_shows_all_of_a_subscriber_but_the_secret() {
     let world = World::new();
-    world.script().list_subscribers = vec![subscriber("publisherA")];
+    world.script().list_subscribers = page(vec![subscriber("publisherA")]);
     let reply = world.get(&at("/subscribers/list/0/10")).await;
     assert_eq!(reply.status, StatusCode::OK);
     let expected = json!([{
@@ -224,7 +224,7 @@ async fn two_block_deadlines_are_shown_beside_amss_one() {
             play_blocked_until: play.map(WallMs),
             ..subscriber("alice")
         };
-        world.script().list_subscribers = vec![view];
+        world.script().list_subscribers = page(vec![view]);
         let shown = world.get(&at("/subscribers/list/0/1")).await.json();
         assert_eq!(shown[0]["blockedType"], kind);
         assert_eq!(shown[0]["blockedUntilUnitTimeStampMs"], until);
@@ -254,10 +254,25 @@ async fn pages_are_clamped_and_what_is_no_number_is_no_path() {
 }
 
 #[actix_web::test]
+async fn a_list_is_searched_and_says_how_many_there_are() {
+    let world = World::new();
+    world.script().list_subscribers =
+        SubscriberPage { subscribers: vec![subscriber("playerA")], matching: 70 };
+    let reply = world.get(&at("/subscribers/list/0/10?search=play")).await;
+    assert_eq!((reply.header("x-total-count"), reply.json().as_array().unwrap().len()), ("70", 1));
+    assert!(world.asked()[0].contains(r#"search: Some("play")"#));
+}
+
+fn page(subscribers: Vec<SubscriberView>) -> SubscriberPage {
+    SubscriberPage { matching: subscribers.len(), subscribers }
+}
+
+#[actix_web::test]
 async fn statistics_group_events_by_subscriber_and_both_list_paths_mean_what_they_say() {
     let world = World::new();
-    world.script().list_subscribers = vec![subscriber("playerA")];
-    world.script().list_events = vec![event(Change::Connected), event(Change::Disconnected)];
+    world.script().list_subscribers = page(vec![subscriber("playerA")]);
+    world.script().list_events =
+        EventPage { events: vec![event(Change::Connected), event(Change::Disconnected)], matching: 2 };
     let shown = |what: &str| {
         json!({
             "timestamp": NOW.0, "eventType": what, "instanceIP": "127.0.0.1", "type": "play",
@@ -271,12 +286,15 @@ async fn statistics_group_events_by_subscriber_and_both_list_paths_mean_what_the
         "avgVideoBitrate": 0, "avgAudioBitrate": 0,
     }]);
     assert_eq!(reply.json(), expected);
-    assert!(world.asked()[1].contains("subscriber: Some(playerA), offset: 0, size: 200"));
+    assert!(world.asked()[1].contains("subscriber: Some(playerA), order: Ascending, offset: 0, size: 200"));
 
     assert_eq!(world.get(&at("/connection-events/0/10")).await.json(), both);
-    assert!(world.asked()[0].contains("subscriber: None, offset: 0, size: 10"));
+    assert!(world.asked()[0].contains("subscriber: None, order: Ascending, offset: 0, size: 10"));
     world.get(&at("/connection-events/2/10?subscriberId=playerA")).await;
-    assert!(world.asked()[0].contains("subscriber: Some(playerA), offset: 2, size: 10"));
+    assert!(world.asked()[0].contains("subscriber: Some(playerA), order: Ascending, offset: 2, size: 10"));
+    let newest = world.get(&at("/connection-events/0/10?order_by=desc")).await;
+    assert_eq!(newest.header("x-total-count"), "2");
+    assert!(world.asked()[0].contains("order: Descending"));
     let bad = world.get(&at("/connection-events/0/10?subscriberId=a%7Cb")).await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
 }

@@ -64,3 +64,18 @@ impl VideoTranscoder {
         match self.0 {}
     }
 }
+
+/// Cannot be made either.
+pub(crate) struct Shot(Infallible);
+
+/// Always [`VideoUnsupported::NotBuilt`].
+pub(crate) fn shot(_: &VideoTrack, _: &Frame, _: u32) -> Result<Shot, VideoUnsupported> {
+    Err(VideoUnsupported::NotBuilt)
+}
+
+impl Shot {
+    /// Never called.
+    pub(crate) fn jpeg(&self, _: usize) -> Option<Vec<u8>> {
+        match self.0 {}
+    }
+}

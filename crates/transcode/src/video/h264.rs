@@ -4,6 +4,7 @@ mod avcc;
 mod decode;
 mod encode;
 mod reorder;
+mod shot;
 mod sps;
 
 use media::{Frame, MediaTime, TrackKind, VideoCodec, VideoTrack};
@@ -15,6 +16,8 @@ use reorder::Reorder;
 use sps::Sps;
 
 use super::{VideoSettings, VideoUnsupported};
+
+pub(crate) use shot::shot;
 
 /// How much to do with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,29 @@
+//! A small picture of one key frame.
+
+use media::{Frame, VideoTrack};
+
+use crate::video::{VideoUnsupported, shot};
+
+/// Most luma samples in a key frame: 3840x2176. Decoding one takes some 30 ms of a
+/// core and 15 MiB.
+const MAX_SAMPLES: u32 = 3840 * 2176;
+
+/// Why there is no picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StillError {
+    /// The track cannot be decoded here, or this frame of it.
+    #[error(transparent)]
+    Unsupported(#[from] VideoUnsupported),
+    /// The picture was not encoded.
+    #[error("the picture was not encoded")]
+    Encoder,
+}
+
+/// A key frame as a JPEG of at most `width` by twice that, in its own shape. Uses a
+/// core for some milliseconds, so it is not for a thread that others wait for.
+pub fn still(track: &VideoTrack, keyframe: &Frame, width: usize) -> Result<Vec<u8>, StillError> {
+    shot(track, keyframe, MAX_SAMPLES)?.jpeg(width).ok_or(StillError::Encoder)
+}
+
+#[cfg(all(test, feature = "video"))]
+mod tests;

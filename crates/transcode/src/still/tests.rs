@@ -1,0 +1,56 @@
+use super::*;
+use crate::testing::{Clip, Dice, ffmpeg};
+
+/// A still picture of one colour, with B-frames around.
+fn clip(colour: &str, size: &str) -> Clip {
+    Clip::make(&format!(
+        "-f lavfi -i color=c={colour}:size={size}:rate=25 -frames:v 10 -pix_fmt yuv420p -c:v libx264 -bf 3 -g 10"
+    ))
+}
+
+fn keyframe(clip: &Clip) -> &Frame {
+    clip.frames.iter().find(|frame| frame.keyframe).unwrap()
+}
+
+/// Red, green and blue of each pixel, as ffmpeg reads the JPEG.
+fn pixels(jpeg: &[u8]) -> Vec<u8> {
+    let file = tempfile::Builder::new().suffix(".jpg").tempfile().unwrap();
+    std::fs::write(file.path(), jpeg).unwrap();
+    ffmpeg(&format!("-i {} -f rawvideo -pix_fmt rgb24 pipe:1", file.path().display()))
+}
+
+#[test]
+fn a_key_frame_becomes_a_small_jpeg_of_its_colours() {
+    for (colour, expected) in [("red", [255, 0, 0]), ("blue", [0, 0, 255]), ("white", [255; 3])] {
+        for (size, small) in [("1280x720", (320, 180)), ("200x100", (200, 100))] {
+            let clip = clip(colour, size);
+            let jpeg = still(clip.tracks.video.as_ref().unwrap(), keyframe(&clip), 320).unwrap();
+            let pixels = pixels(&jpeg);
+            assert_eq!(pixels.len(), small.0 * small.1 * 3, "{colour} {size}");
+            for (at, (got, wanted)) in pixels[..3].iter().zip(expected).enumerate() {
+                assert!(got.abs_diff(wanted) < 12, "{colour} {size}: {at} is {got}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_key_frame_or_damaged_is_refused_and_harms_nobody() {
+    let clip = Clip::moving("320x240", 12, 12);
+    let track = clip.tracks.video.as_ref().unwrap();
+    let other = clip.frames.iter().find(|frame| !frame.keyframe).unwrap();
+    assert_eq!(still(track, other, 320), Err(StillError::Unsupported(VideoUnsupported::Tools)));
+    let mut dice = Dice(7);
+    let whole = keyframe(&clip);
+    for _ in 0..200 {
+        // Whatever comes of it, it is an answer.
+        let frame = Frame { data: dice.mutate(&whole.data), ..whole.clone() };
+        let track = VideoTrack { config: dice.mutate(&track.config), ..track.clone() };
+        let _ = still(&track, &frame, 320);
+    }
+    let large = Clip::make(
+        "-f lavfi -i color=size=4096x2304 -frames:v 1 -pix_fmt yuv420p -c:v libx264 -preset ultrafast",
+    );
+    let refused = still(large.tracks.video.as_ref().unwrap(), keyframe(&large), 320);
+    assert!(matches!(refused, Err(StillError::Unsupported(VideoUnsupported::Size { .. }))), "{refused:?}");
+}
