@@ -119,7 +119,7 @@ export class World {
       return yes();
     }
     if (is('POST', /\/subscribers\/import$/)) return ok({ added: 3, refused: [{ line: 3, subscriberId: 'x', message: 'subscriberId must have at least 4 characters' }] });
-    if (is('POST', /\/subscribers$/)) return (this.subscribers.unshift({ ...this.subscribers[5]!, ...(sent() as object) }), yes());
+    if (is('POST', /\/subscribers$/)) return ((this.subscribers = this.subscribers.filter((s) => s.subscriberId !== sent()['subscriberId'])), this.subscribers.unshift({ ...this.subscribers[5]!, ...(sent() as object) }), yes());
     if (is('GET', /\/connection-events\//)) return ok(Array.from({ length: 26 }, (_, n) => ({ timestamp: START - n * 61_000, eventType: n % 2 ? 'connected' : 'disconnected', type: 'play', eventProtocol: 'webrtc', subscriberId: `viewer-0000${n % 9}` })));
     return yes();
   }

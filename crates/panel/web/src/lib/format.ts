@@ -1,6 +1,7 @@
 // Numbers, times and names in words.
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+const tenths = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const moment = new Intl.DateTimeFormat('en-GB', {
   year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit',
@@ -11,7 +12,7 @@ export const count = (value: number) => whole.format(value);
 /** Bits per second. */
 export function bitRate(bits: number | null): string {
   if (bits === null) return '–';
-  if (bits >= 999_500) return `${number.format(bits / 1e6)} Mbit/s`;
+  if (bits >= 999_500) return `${tenths.format(bits / 1e6)} Mbit/s`;
   return `${whole.format(bits / 1e3)} kbit/s`;
 }
 
