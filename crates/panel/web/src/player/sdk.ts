@@ -20,6 +20,8 @@ export interface Adaptor {
   publish(id: string, token?: string, subscriber?: string, code?: string): void;
   stop(id: string): void;
   closeWebSocket(): void;
+  reconnectIfRequiredFlag: boolean;
+  webSocketAdaptor: { clearPingTimer(): void } | null;
 }
 export type Media = { remoteVideoElement: HTMLVideoElement } | { localStream: MediaStream; localVideoElement: HTMLVideoElement };
 
@@ -39,6 +41,11 @@ export function connect(app: string, media: Media, heard: Heard): Adaptor {
 
 /** Ends what an adaptor holds; it does not try again. */
 export function close(adaptor: Adaptor, id: string) {
+  // A try that is on its way already would open the socket anew, with nobody left to end it;
+  // a ping would be sent into a closing one.
+  adaptor.reconnectIfRequiredFlag = false;
+  adaptor.play = adaptor.publish = () => {};
+  adaptor.webSocketAdaptor?.clearPingTimer();
   try {
     adaptor.stop(id);
     adaptor.closeWebSocket();

@@ -10,6 +10,7 @@ export type Over = 'next' | 'again';
 const GIVE_UP_MS = 10_000;
 const STILL_MS = 1_500;
 const LOOK_MS = 500;
+const UNDER_WAY_MS = 1_000;
 
 const ERRORS: Record<string, State> = {
   user_blocked: 'blocked',
@@ -25,8 +26,8 @@ const ERRORS: Record<string, State> = {
 /** What the server said last, and what follows from it. */
 class Attempt {
   over: Over | null = null;
-  /** The server has said why there is no media; silence needs no other word. */
-  explained = false;
+  /** When the server said why there is no media; silence needs no other word then. */
+  explained: number | null = null;
   few = false;
 
   constructor(
@@ -34,8 +35,13 @@ class Attempt {
     readonly isLast: boolean,
   ) {}
 
+  /** What was under way is still shown for a moment; that is not playback again. */
+  isFresh(): boolean {
+    return this.explained !== null && Date.now() - this.explained < UNDER_WAY_MS;
+  }
+
   notified(name: string) {
-    if (name === 'play_started') this.explained = false;
+    if (name === 'play_started') this.explained = null;
     if (name === 'play_finished') this.tell('waiting');
   }
 
@@ -54,7 +60,7 @@ class Attempt {
     if (!this.isLast) this.end('next');
   }
   private tell(state: State) {
-    this.explained = true;
+    this.explained = Date.now();
     this.wanted.told(state, 'webrtc');
   }
   private end(over: Over) {
@@ -99,11 +105,13 @@ async function watch(adaptor: Adaptor, attempt: Attempt, begun: () => boolean): 
     if (now !== peer) [peer, seen] = [now, 0];
     const sum = peer ? await decoded(peer) : 0;
     const still = Date.now() - at;
-    if (sum > seen) {
+    if (sum > seen && attempt.isFresh()) {
+      seen = sum;
+    } else if (sum > seen) {
       [seen, at, played] = [sum, Date.now(), true];
-      attempt.explained = false;
+      attempt.explained = null;
       wanted.told(attempt.few ? 'few' : 'playing', 'webrtc');
-    } else if (attempt.explained) {
+    } else if (attempt.explained !== null) {
       at = Date.now();
     } else if (played && still > STILL_MS) {
       wanted.told('silent', 'webrtc');

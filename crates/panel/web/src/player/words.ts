@@ -4,7 +4,7 @@ export const WORDS = {
   connecting: 'Connecting',
   playing: '',
   blocked: 'You are blocked. Playback continues by itself when the block ends.',
-  refused: 'Not allowed to watch. The code may be wrong or expired, or watched with elsewhere.',
+  refused: 'Not allowed to watch. The code may be wrong or expired, or in use elsewhere.',
   full: 'No more viewers are let in now. Trying again.',
   waiting: 'The stream is not live yet.',
   silent: 'Nothing arrives. The stream is paused, or you are blocked; playback continues by itself.',

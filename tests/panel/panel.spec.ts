@@ -1,0 +1,300 @@
+// Every flow of the panel, against a live server with an ffmpeg publisher.
+import { accessible, ADMIN, expect, frames, isLive, logIn, moves, STREAM, test, watch } from './fixtures.ts';
+
+test.describe.configure({ mode: 'serial' });
+const SUBSCRIBERS = `/#/streams/live/${STREAM}/subscribers`;
+const REST = `/live/rest/v2/broadcasts/${STREAM}/subscribers`;
+
+test('the wizard makes the first administrator and says what is wrong beside the field', async ({ page }) => {
+  await page.goto('/');
+  await expect(page.getByRole('heading', { name: 'Set up Sluice' })).toBeVisible();
+  await page.getByLabel('E-mail address').fill('nobody');
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await expect(page.getByLabel('E-mail address')).toBeFocused();
+  await expect(page.getByLabel('E-mail address')).toHaveAccessibleDescription(/such as me@example.org/);
+  await page.getByLabel('E-mail address').fill(ADMIN.email);
+  await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+  await page.getByLabel('Password again').fill('something else');
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await expect(page.getByLabel('Password again')).toHaveAccessibleDescription(/not the same/);
+  await expect(page.getByLabel('E-mail address')).toHaveValue(ADMIN.email);
+  await page.getByLabel('Password again').fill(ADMIN.password);
+  await page.getByLabel('First name').fill(ADMIN.firstName);
+  await accessible(page);
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await expect(page.getByRole('heading', { name: 'Streams' })).toBeVisible();
+});
+
+test('a login with a wrong password is refused in words, and with the right one goes in', async ({ page }) => {
+  await page.goto('/');
+  await page.getByLabel('E-mail address').fill(ADMIN.email);
+  await page.getByLabel('Password').fill('not this');
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await expect(page.getByRole('alert')).toContainText(/wrong/i);
+  await expect(page.getByLabel('E-mail address')).toHaveValue(ADMIN.email);
+  await page.getByLabel('Password').fill(ADMIN.password);
+  await accessible(page);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await expect(page.getByRole('heading', { name: 'Streams' })).toBeVisible();
+  await page.getByRole('button', { name: 'Account and appearance' }).click();
+  await page.getByRole('menuitem', { name: 'Log out' }).click();
+  await expect(page.getByRole('heading', { name: 'Log in' })).toBeVisible();
+});
+
+test('the overview shows the stream with numbers that move by themselves', async ({ page, publisher: _ }) => {
+  await logIn(page.request);
+  await isLive(page.request);
+  await page.goto('/#/streams/live');
+  const row = page.getByTestId(`stream-${STREAM}`);
+  await expect(row).toContainText('H.264 640×360');
+  await expect(row).toContainText('RTMP');
+  await expect(row.getByTestId('rate')).toContainText(/bit\/s/);
+  const since = await row.locator('.since').textContent();
+  await expect(row.locator('.since')).not.toHaveText(since ?? '');
+  await expect(page.getByTestId('live-count')).toHaveText('1');
+  const picture = row.locator('img');
+  if (!process.env['NO_THUMBS']) await expect.poll(() => picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(0);
+  await page.getByLabel('Search streams').fill('nothing-like-it');
+  await expect(page.getByText('No stream matches')).toBeVisible();
+  await page.getByLabel('Search streams').fill('camera');
+  await expect(row).toBeVisible();
+  await accessible(page);
+});
+
+test('a stream has a moving preview, addresses to copy, and sessions that can be stopped', async ({ page, server, publisher: _ }) => {
+  await logIn(page.request);
+  await isLive(page.request);
+  await page.goto(`/#/streams/live/${STREAM}`);
+  const preview = page.getByRole('region', { name: 'Preview' });
+  await expect(preview).toHaveAttribute('data-state', 'playing', { timeout: 30_000 });
+  await moves(preview.locator('video'));
+  await expect(page.getByText(`${server.rtmp}/live`, { exact: true })).toBeVisible();
+  await page.getByRole('button', { name: 'Copy OBS stream key' }).click();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(STREAM);
+  for (const part of ['/live/whip/', '/live/streams/camera-1.m3u8', '<iframe', 'ffmpeg -re']) {
+    await expect(page.locator('code').filter({ hasText: part }).first()).toBeVisible();
+  }
+  await accessible(page);
+  await page.getByRole('tab', { name: /Sessions/ }).click();
+  const publisher = page.getByRole('row').filter({ hasText: 'Publisher' });
+  await expect(publisher).toContainText('RTMP');
+  await expect(publisher).toContainText('127.0.0.1');
+  await accessible(page);
+});
+
+test('a session is stopped from the list', async ({ page, context, server, problems, publisher: _ }) => {
+  await logIn(page.request);
+  const viewer = await context.newPage();
+  watch(viewer, server, problems);
+  await viewer.goto(`/live/play.html?id=${STREAM}&playOrder=webrtc`);
+  await moves(viewer.locator('video'));
+  await page.goto(`/#/streams/live/${STREAM}/sessions`);
+  const session = page.getByRole('row').filter({ hasText: 'Anonymous' });
+  await expect(session).toHaveCount(1);
+  const first = await session.getAttribute('data-testid');
+  await session.getByRole('button', { name: /^Stop/ }).click();
+  await page.getByRole('button', { name: 'Stop the session', exact: true }).click();
+  await expect(page.getByText('The session was stopped.')).toBeVisible();
+  await expect(page.getByTestId(first ?? '')).toHaveCount(0);
+  await viewer.close();
+});
+
+test('a subscriber is added with a secret that is valid, and shown as a QR code', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto(SUBSCRIBERS);
+  await page.getByRole('button', { name: 'Add a subscriber' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByLabel('Secret', { exact: true })).toHaveValue(/^[A-Z2-7]{32}$/);
+  await dialog.getByLabel('Subscriber id').fill('bob');
+  await dialog.getByRole('button', { name: 'Add the subscriber' }).click();
+  await expect(dialog.getByLabel('Subscriber id')).toHaveAccessibleDescription(/At least 4/);
+  await dialog.getByLabel('Subscriber id').fill('alice');
+  await dialog.getByLabel('Secret', { exact: true }).fill('ABC');
+  await dialog.getByRole('button', { name: 'Add the subscriber' }).click();
+  await expect(dialog.getByLabel('Secret', { exact: true })).toHaveAccessibleDescription(/multiple of 8/);
+  await expect(dialog.getByLabel('Subscriber id')).toHaveValue('alice');
+  await dialog.getByRole('button', { name: 'Generate' }).click();
+  await accessible(page);
+  await dialog.getByRole('button', { name: 'Add the subscriber' }).click();
+  await expect(dialog.getByRole('img', { name: 'QR code' })).toBeVisible();
+  await expect(dialog.getByText(/^[A-Z2-7]{32}$/)).toBeVisible();
+  await dialog.getByRole('button', { name: 'Done' }).click();
+  await expect(page.getByTestId('subscriber-alice')).toContainText('play');
+});
+
+test('the code that is shown is the one that the server makes', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto(SUBSCRIBERS);
+  await page.getByRole('button', { name: 'Code of alice' }).click();
+  const shown = page.getByTestId('code');
+  await expect(shown).toHaveText(/^\d{3} \d{3}$/);
+  // The step may change between the two looks, so both are taken until they meet.
+  await expect
+    .poll(async () => {
+      const answer = await (await page.request.get(`${REST}/alice/totp?type=play`)).json();
+      return (await shown.textContent())?.replace(' ', '') === answer.dataId;
+    })
+    .toBe(true);
+  await accessible(page);
+});
+
+test('settings are saved, secrets generated, and a refused value told beside its field', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto('/#/settings/live');
+  const period = page.locator('[name=timeTokenPeriod]');
+  await period.fill('0');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(period).toHaveAttribute('aria-invalid', 'true');
+  await expect(period).toBeFocused();
+  await period.fill('60');
+  const networks = page.locator('[name=remoteAllowedCIDR]');
+  const before = await networks.inputValue();
+  await networks.fill('not a network');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(networks).toHaveAttribute('aria-invalid', 'true');
+  await expect(networks).toHaveValue('not a network');
+  await networks.fill(before);
+  await page.locator('[name=enableTimeTokenForPlay]').check();
+  const secret = page.locator('[name=timeTokenSecretForPlay]');
+  await secret.locator('xpath=..').getByRole('button', { name: /Generate/ }).click();
+  await expect(secret).toHaveValue(/^[A-Z2-7]{32}$/);
+  await accessible(page);
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByText('Everything is saved')).toBeVisible();
+  await expect(secret).toHaveValue('********');
+  await page.reload();
+  await expect(page.locator('[name=enableTimeTokenForPlay]')).toBeChecked();
+});
+
+test('a block stops the player, which says so; an unblock brings the picture back', async ({ page, context, server, problems, publisher: _ }) => {
+  await logIn(page.request);
+  await isLive(page.request);
+  await page.request.post(REST, { data: { subscriberId: 'free-viewer', b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: 'play' } });
+  const open = async (subscriber: string, order: string) => {
+    const { dataId } = await (await page.request.get(`${REST}/${subscriber}/totp?type=play`)).json();
+    const viewer = await context.newPage();
+    watch(viewer, server, problems);
+    await viewer.goto(`/live/play.html?id=${STREAM}&subscriberId=${subscriber}&subscriberCode=${dataId}&playOrder=${order}`);
+    await moves(viewer.locator('video'));
+    return viewer;
+  };
+  const free = await open('free-viewer', 'webrtc');
+  for (const order of ['webrtc', 'hls']) {
+    const alice = await open('alice', order);
+    await page.goto(SUBSCRIBERS);
+    await page.getByRole('button', { name: 'Block alice' }).click();
+    await page.getByRole('radio', { name: /Watching/ }).check();
+    await page.getByRole('radio', { name: '5 minutes' }).check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Block', exact: true }).click();
+    await expect(page.getByTestId('subscriber-alice')).toContainText(/Watching blocked, [45] min/);
+    await expect(alice.getByRole('status')).toContainText('You are blocked');
+    // What hls.js holds already is shown to its end; then, while somebody else sees two
+    // seconds of pictures, this player sees none.
+    const video = alice.locator('video');
+    await expect
+      .poll(async () => {
+        const [mine, others] = [await frames(video), await frames(free.locator('video'))];
+        await expect.poll(() => frames(free.locator('video'))).toBeGreaterThan(others + 60);
+        return (await frames(video)) - mine;
+      }, { timeout: 40_000 })
+      .toBe(0);
+    await page.getByRole('button', { name: 'Unblock alice' }).click();
+    await expect(page.getByTestId('subscriber-alice').getByRole('button', { name: 'Block alice' })).toBeVisible();
+    await moves(video);
+    await expect(alice.locator('main')).toHaveAttribute('data-state', 'playing');
+    await alice.close();
+  }
+  await free.close();
+});
+
+test('who may not watch is told, and a stranger sees no picture', async ({ page, publisher: _ }) => {
+  await page.goto(`/live/play.html?id=${STREAM}&subscriberId=alice&subscriberCode=000000`);
+  await expect(page.getByRole('status')).toContainText('Not allowed to watch');
+});
+
+test('the player page plays in a frame of another page', async ({ page, server, publisher: _ }) => {
+  await logIn(page.request);
+  const { dataId } = await (await page.request.get(`${REST}/alice/totp?type=play`)).json();
+  await page.goto('about:blank');
+  await page.setContent(`<iframe title="stream" width="640" height="360" allow="autoplay" src="${server.http}/live/play.html?id=${STREAM}&subscriberId=alice&subscriberCode=${dataId}"></iframe>`);
+  await moves(page.frameLocator('iframe').locator('video'));
+});
+
+test('a browser publishes its camera, and the overview shows it', async ({ page, context, server, problems }) => {
+  await logIn(page.request);
+  const camera = await context.newPage();
+  watch(camera, server, problems);
+  await camera.goto('/live/publish.html?id=browser-1');
+  await accessible(camera);
+  await camera.getByRole('button', { name: 'Start' }).click();
+  await expect(camera.locator('main')).toHaveAttribute('data-state', 'live', { timeout: 30_000 });
+  await page.goto('/#/streams/live');
+  await expect(page.getByTestId('stream-browser-1')).toContainText('WebRTC');
+  await camera.getByRole('button', { name: 'Stop' }).click();
+  await expect(page.getByTestId('stream-browser-1')).toHaveCount(0);
+  await camera.close();
+});
+
+test('subscribers come in from a CSV file, bad lines are told, and go out again', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto(SUBSCRIBERS);
+  await page.getByRole('button', { name: 'Import' }).click();
+  const rows = Array.from({ length: 60 }, (_, n) => `imported-${String(n).padStart(2, '0')},Name ${n},play,JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP,1,60`);
+  const csv = ['subscriberId,subscriberName,type,b32Secret,concurrentConnectionsLimit,totpExpiryPeriodSeconds', ...rows, 'x,Bad,play,ABC,1,60'].join('\n');
+  await page.getByLabel('File').setInputFiles({ name: 'subscribers.csv', mimeType: 'text/csv', buffer: Buffer.from(csv) });
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByLabel('Lines')).toHaveValue(/imported-59/);
+  await dialog.getByRole('button', { name: 'Import' }).click();
+  await expect(dialog.getByRole('status')).toContainText('60 added, 1 refused');
+  await expect(dialog.getByText(/Line 62/)).toBeVisible();
+  await dialog.getByRole('button', { name: 'Done' }).click();
+  await page.getByLabel('Search subscribers').fill('imported');
+  await expect(page.getByTestId('subscriber-imported-00')).toBeVisible();
+  await page.getByRole('button', { name: 'Next page' }).click();
+  await expect(page.getByText('26–50')).toBeVisible();
+  const download = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'Export' }).click();
+  expect((await download).suggestedFilename()).toContain(STREAM);
+});
+
+test('users are added with a role, and a reader can change nothing', async ({ page, browser, server }) => {
+  await logIn(page.request);
+  await page.goto('/#/users');
+  await page.getByRole('button', { name: 'Add a user' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('E-mail address').fill('reader@example.org');
+  await dialog.getByLabel('Role').selectOption('READ_ONLY');
+  await dialog.getByLabel('Password').fill('short');
+  await dialog.getByRole('button', { name: 'Add the user' }).click();
+  await expect(dialog.getByLabel('Password')).toHaveAccessibleDescription(/At least 8/);
+  await dialog.getByLabel('Password').fill('reader password');
+  await accessible(page);
+  await dialog.getByRole('button', { name: 'Add the user' }).click();
+  await expect(page.getByTestId('user-reader@example.org')).toContainText('Read only');
+  await accessible(page);
+
+  const reader = await browser.newContext({ baseURL: server.http });
+  await logIn(reader.request, { email: 'reader@example.org', password: 'reader password' });
+  const his = await reader.newPage();
+  await his.goto(SUBSCRIBERS);
+  await expect(his.getByTestId('subscriber-alice')).toBeVisible();
+  await expect(his.getByRole('button', { name: /^(Block|Add)/ })).toHaveCount(0);
+  await expect(his.getByRole('link', { name: 'Settings' })).toHaveCount(0);
+  await reader.close();
+
+  await page.getByTestId('user-reader@example.org').getByRole('button', { name: /Remove/ }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await expect(page.getByTestId('user-reader@example.org')).toHaveCount(0);
+});
+
+test('the audit log says who blocked whom', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto('/#/audit');
+  const block = page.getByRole('row').filter({ hasText: 'alice' }).filter({ hasText: ADMIN.email });
+  await expect(block.first()).toBeVisible();
+  await page.getByLabel('Search the log').fill('alice');
+  await expect(block.first()).toBeVisible();
+  await page.getByLabel('Search the log').fill('nobody-of-that-name');
+  await expect(page.getByText('No entry matches')).toBeVisible();
+  await accessible(page);
+});

@@ -1,0 +1,90 @@
+// The server under test, on ports and a data folder of its own, and ffmpeg publishing to it.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '../..');
+
+const tcpPort = () =>
+  new Promise<number>((found, failed) => {
+    const probe = createServer().on('error', failed).listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => found(port));
+    });
+  });
+
+const udpPort = () =>
+  new Promise<number>((found) => {
+    const probe = createSocket('udp4').bind(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => found(port));
+    });
+  });
+
+/** Ends a process and waits for its end. */
+const ended = (process: ChildProcess, signal: NodeJS.Signals) =>
+  new Promise<void>((done) => {
+    if (process.exitCode !== null || process.signalCode !== null) return done();
+    process.once('exit', () => done());
+    process.kill(signal);
+  });
+
+export class Server {
+  log = '';
+  private constructor(
+    readonly process: ChildProcess,
+    readonly home: string,
+    readonly http: string,
+    readonly rtmp: string,
+  ) {
+    const hear = (chunk: Buffer) => (this.log += chunk.toString());
+    process.stdout?.on('data', hear);
+    process.stderr?.on('data', hear);
+  }
+
+  static async start(): Promise<Server> {
+    const [http, rtmp, webrtc] = [await tcpPort(), await tcpPort(), await udpPort()];
+    const home = mkdtempSync(join(tmpdir(), 'sluice-panel-'));
+    const env = {
+      ...process.env,
+      SLUICE__HTTP__LISTEN: `127.0.0.1:${http}`,
+      SLUICE__RTMP__LISTEN: `127.0.0.1:${rtmp}`,
+      SLUICE__WEBRTC__LISTEN: `127.0.0.1:${webrtc}`,
+      SLUICE__STORE__PATH: join(home, 'data'),
+    };
+    const binary = process.env['SLUICE_BIN'] ?? join(root, 'target/debug/sluice');
+    const child = spawn(binary, ['--config', join(root, 'config/sluice.toml')], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const server = new Server(child, home, `http://127.0.0.1:${http}`, `rtmp://127.0.0.1:${rtmp}`);
+    await server.ready();
+    return server;
+  }
+
+  private async ready() {
+    while (this.process.exitCode === null) {
+      if (await fetch(`${this.http}/rest/v2/liveness`).then((answer) => answer.ok, () => false)) return;
+    }
+    throw new Error(`the server ended:\n${this.log}`);
+  }
+
+  async stop() {
+    await ended(this.process, 'SIGTERM');
+    rmSync(this.home, { recursive: true, force: true });
+  }
+}
+
+/** A test picture whose every frame differs, and a tone. */
+export class Publisher {
+  private constructor(readonly process: ChildProcess) {}
+
+  static start(server: Server, stream: string): Publisher {
+    const video = ['-re', '-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=30', '-f', 'lavfi', '-i', 'sine=440'];
+    const coded = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-bf', '0', '-g', '30', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
+    const args = ['-loglevel', 'error', ...video, ...coded, '-f', 'flv', `${server.rtmp}/live/${stream}`];
+    return new Publisher(spawn('ffmpeg', args, { stdio: 'ignore' }));
+  }
+
+  stop = () => ended(this.process, 'SIGKILL');
+}
