@@ -19,14 +19,15 @@ use crate::path::read;
 /// the browsers of this decade). hls.js makes its worker and its media from blobs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       media-src 'self' blob:; worker-src 'self' blob:; img-src 'self' data: blob:; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors ";
+                      base-uri 'none'; form-action 'self'";
 
 /// Everything but the play page: a page with a login or a camera is not to be put into
 /// a foreign one.
-const NOBODY: &str = "'none'";
+const NOBODY: &str = "; frame-ancestors 'none'";
 
-/// The play page is made to be framed, also by pages that are files or applications.
-const ANYBODY: &str = "*";
+/// The play page is made to be framed, by files and applications too: `*` would be
+/// pages of the network only.
+const ANYBODY: &str = "";
 
 /// A page is asked for again each time; its files have a hash in their names.
 const PAGE_CACHE: &str = "no-cache";

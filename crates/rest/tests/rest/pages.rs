@@ -44,10 +44,11 @@ async fn a_page_and_its_files_are_ours_alone() {
 #[actix_web::test]
 async fn only_the_play_page_may_be_framed() {
     let world = World::new();
-    for (path, framed_by) in PAGES.into_iter().zip(["'none'", "*", "'none'"]) {
+    for (path, unframed) in PAGES.into_iter().zip([true, false, true]) {
         let reply = world.get(path).await;
         let policy = if is_built(&reply) { reply.header("content-security-policy") } else { continue };
-        assert!(policy.ends_with(&["frame-ancestors ", framed_by].concat()), "{path}: {policy}");
+        assert_eq!(policy.ends_with("; frame-ancestors 'none'"), unframed, "{path}: {policy}");
+        assert_eq!(policy.contains("frame-ancestors"), unframed, "{path}: {policy}");
     }
 }
 
