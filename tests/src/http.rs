@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::tls::TlsClient;
+
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -46,23 +48,39 @@ impl Answer {
 
 /// One connection.
 pub struct Http {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     host: SocketAddr,
+    local: SocketAddr,
 }
+
+/// With or without TLS.
+trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
 
 impl Http {
     /// Connects; reads give up after 30 s without a byte.
     pub fn connect(host: SocketAddr) -> Result<Self> {
+        Self::over(host, |stream| Ok(Box::new(stream)))
+    }
+
+    /// The same over TLS.
+    pub fn connect_tls(host: SocketAddr) -> Result<Self> {
+        Self::over(host, |stream| Ok(Box::new(TlsClient::connect(stream)?)))
+    }
+
+    fn over(host: SocketAddr, wrap: impl FnOnce(TcpStream) -> Result<Box<dyn Stream>>) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&host, Duration::from_secs(10))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), host })
+        let local = stream.local_addr()?;
+        Ok(Self { stream: BufReader::new(wrap(stream)?), host, local })
     }
 
     /// Our end of the connection.
     pub fn local(&self) -> Result<SocketAddr> {
-        Ok(self.stream.get_ref().local_addr()?)
+        Ok(self.local)
     }
 
     /// One request and its whole answer. The connection stays open.
@@ -168,6 +186,11 @@ pub fn ask(
     body: &[u8],
 ) -> Result<Answer> {
     Http::connect(host)?.ask(method, path, headers, body)
+}
+
+/// One GET over TLS on a connection of its own.
+pub fn get_tls(host: SocketAddr, path: &str) -> Result<Answer> {
+    Http::connect_tls(host)?.ask("GET", path, &[], b"")
 }
 
 /// One GET on a connection of its own.

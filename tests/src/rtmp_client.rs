@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 
 use crate::rtmp_wire::{self, Status};
+use crate::tls::TlsClient;
 use crate::wait::eventually;
 
 /// Bytes that a narrow link takes at a time.
@@ -26,6 +27,8 @@ const SEGMENT: u32 = 1460;
 pub struct RtmpClient {
     stream: TcpStream,
     received: Arc<Mutex<Vec<u8>>>,
+    /// After each record of TLS: bytes sent, and bytes received.
+    records: Arc<Mutex<Vec<(usize, usize)>>>,
     closed: Arc<AtomicBool>,
 }
 
@@ -33,6 +36,16 @@ impl RtmpClient {
     /// Connects to application `live` and plays `name`, which may carry a query.
     pub fn play(host: SocketAddr, name: &str) -> Result<Self> {
         Self::ask(host, &[text("play"), number(3.0), vec![5], text(name)])
+    }
+
+    /// Plays over RTMPS.
+    pub fn play_sealed(host: SocketAddr, name: &str) -> Result<Self> {
+        let stream = TcpStream::connect(host)?;
+        let client = Self::of(stream.try_clone()?);
+        let mut tls = TlsClient::connect(stream)?;
+        tls.write_all(&hello(&[text("play"), number(3.0), vec![5], text(name)]))?;
+        client.read_sealed(tls);
+        Ok(client)
     }
 
     /// Plays over a narrow link: takes so many bytes a second, and its kernel holds little.
@@ -57,14 +70,22 @@ impl RtmpClient {
     }
 
     fn ask_over(mut stream: TcpStream, request: &[Vec<u8>], pace: Option<Duration>) -> Result<Self> {
-        // C0, C1 with the zeros of the simple handshake, C2 that nobody compares.
-        stream.write_all(&[&[3][..], &[0; 1536], &[0; 1536]].concat())?;
-        stream.write_all(&connect())?;
-        stream.write_all(&command(0, &[text("createStream"), number(2.0), vec![5]]))?;
-        stream.write_all(&command(1, request))?;
-        let client = Self { stream, received: Arc::default(), closed: Arc::default() };
+        stream.write_all(&hello(request))?;
+        let client = Self::of(stream);
         client.read(pace)?;
         Ok(client)
+    }
+
+    fn of(stream: TcpStream) -> Self {
+        Self { stream, received: Arc::default(), records: Arc::default(), closed: Arc::default() }
+    }
+
+    /// Bytes of sound and picture that came later than so many bytes of TLS.
+    pub fn media_after(&self, sealed: usize) -> Result<usize> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = records.iter().take_while(|(bytes, _)| *bytes <= sealed).last();
+        let before = before.map_or(0, |(_, received)| *received);
+        rtmp_wire::media_from(&self.received.lock().unwrap_or_else(PoisonError::into_inner), before)
     }
 
     /// The first status that the server answers the request with.
@@ -112,12 +133,34 @@ impl RtmpClient {
         });
         Ok(())
     }
+
+    fn read_sealed(&self, mut tls: TlsClient) {
+        let (received, records, closed) = (self.received.clone(), self.records.clone(), self.closed.clone());
+        std::thread::spawn(move || {
+            // No record carries more.
+            let mut bytes = vec![0; 16384];
+            while let Ok(count @ 1..) = tls.read(&mut bytes) {
+                let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
+                received.extend_from_slice(&bytes[..count]);
+                let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
+                records.push((tls.sealed(), received.len()));
+            }
+            closed.store(true, Ordering::SeqCst);
+        });
+    }
 }
 
 impl Drop for RtmpClient {
     fn drop(&mut self) {
         let _gone = self.stream.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// All that a client says first.
+fn hello(request: &[Vec<u8>]) -> Vec<u8> {
+    let create = command(0, &[text("createStream"), number(2.0), vec![5]]);
+    // C0, C1 with the zeros of the simple handshake, C2 that nobody compares.
+    [&[3][..], &[0; 1536], &[0; 1536], &connect(), &create, &command(1, request)].concat()
 }
 
 /// The command that opens application `live`.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::machine;
 use crate::proc::Process;
 use crate::rest::Rest;
+use crate::tls::Identity;
 use crate::wait::eventually;
 
 /// Where a server keeps what must last. It outlives the process, so that a test can start
@@ -39,8 +40,12 @@ pub struct Server {
     pub home: Home,
     /// HTTP on loopback.
     pub http: SocketAddr,
+    /// HTTPS on loopback, where the server has a certificate.
+    pub https: SocketAddr,
     /// RTMP on loopback.
     pub rtmp: SocketAddr,
+    /// RTMPS on loopback, where the server has a certificate.
+    pub rtmps: SocketAddr,
     /// WebRTC's UDP port on loopback.
     pub webrtc: SocketAddr,
 }
@@ -56,6 +61,14 @@ impl Server {
     pub fn start_behind_a_proxy() -> Result<Self> {
         Self::start_as(Home::new()?, |command| {
             command.env("SLUICE__HTTP__TRUSTED_PROXIES", "['127.0.0.0/8']");
+        })
+    }
+
+    /// Starts one that speaks TLS too.
+    pub fn start_with_tls(identity: &Identity) -> Result<Self> {
+        Self::start_as(Home::new()?, |command| {
+            command.env("SLUICE__TLS__CERTIFICATE", identity.certificate());
+            command.env("SLUICE__TLS__KEY", identity.key());
         })
     }
 
@@ -80,15 +93,19 @@ impl Server {
     pub fn try_start(home: &Home, adjust: impl FnOnce(&mut Command)) -> Result<Self> {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let http = loopback(machine::free_tcp_port()?);
+        let https = loopback(machine::free_tcp_port()?);
         let rtmp = loopback(machine::free_tcp_port()?);
+        let rtmps = loopback(machine::free_tcp_port()?);
         let webrtc = loopback(machine::free_udp_port()?);
         let mut command = Command::new(binary()?);
         command.current_dir(machine::root()).args(["--config", "config/sluice.toml"]);
         command.env("SLUICE__HTTP__LISTEN", http.to_string()).env("SLUICE__RTMP__LISTEN", rtmp.to_string());
         command.env("SLUICE__WEBRTC__LISTEN", webrtc.to_string()).env("SLUICE__STORE__PATH", home.data());
+        command.env("SLUICE__HTTPS__LISTEN", https.to_string());
+        command.env("SLUICE__RTMP__TLS_LISTEN", rtmps.to_string());
         adjust(&mut command);
         let process = Process::spawn("sluice", command)?;
-        let mut server = Self { process, home: home.clone(), http, rtmp, webrtc };
+        let mut server = Self { process, home: home.clone(), http, https, rtmp, rtmps, webrtc };
         server.wait_until_ready()?;
         Ok(server)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use tokio::net::TcpStream;
 
@@ -45,7 +46,7 @@ impl Connection {
 
 /// To be given to `HttpServer::on_connect`: without it HLS serves no media.
 pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
-    let Some(tcp) = io.downcast_ref::<TcpStream>() else { return };
+    let Some(tcp) = socket(io) else { return };
     match Connection::duplicate(tcp) {
         Ok(connection) => {
             extensions.insert(Arc::new(connection));
@@ -53,6 +54,13 @@ pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
         // Out of descriptors: this connection gets no media.
         Err(error) => tracing::warn!(%error, "cannot duplicate a connection's descriptor"),
     }
+}
+
+/// The socket of a connection, with or without TLS. What the TLS layer has sealed
+/// and not written dies with the socket that a fence resets.
+fn socket(io: &dyn Any) -> Option<&TcpStream> {
+    let sealed = || io.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+    io.downcast_ref::<TcpStream>().or_else(sealed)
 }
 
 #[cfg(test)]

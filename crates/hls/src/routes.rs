@@ -111,7 +111,9 @@ async fn serve(edge: &Arc<Edge>, request: &HttpRequest) -> Result<HttpResponse, 
         tracing::error!("hls::on_connect is not installed, or the connection has no descriptor");
         Refusal::Unavailable
     })?;
-    let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head: request.method() == Method::HEAD };
+    let head = request.method() == Method::HEAD;
+    let sealed = request.app_config().secure();
+    let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed };
     visit.fetch(connection).await
 }
 
@@ -122,6 +124,8 @@ struct Visit<'a> {
     grant: &'a Arc<Grant>,
     by: By,
     head: bool,
+    /// Whether it came over TLS.
+    sealed: bool,
 }
 
 impl Visit<'_> {
@@ -205,7 +209,8 @@ impl Visit<'_> {
 
     fn cookie(&self) -> String {
         let (name, token) = (cookie_name(&self.wanted.stream), self.edge.grants.token(self.grant));
-        format!("{name}={token}; Path=/{}/streams; HttpOnly; SameSite=Lax", self.wanted.stream.app)
+        let secure = if self.sealed { "; Secure" } else { "" };
+        format!("{name}={token}; Path=/{}/streams; HttpOnly; SameSite=Lax{secure}", self.wanted.stream.app)
     }
 }
 

@@ -49,6 +49,7 @@ async fn main() -> std::io::Result<()> {
     let http: u16 = args[1].parse().expect("a port");
     let udp: u16 = args[2].parse().expect("a port");
     let rtmp = sluice_ingest::rtmp::Config {
+        tls: None,
         listen: ([127, 0, 0, 1], udp).into(),
         max_connections: 100,
         threads: 1,

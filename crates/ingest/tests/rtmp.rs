@@ -55,7 +55,7 @@ impl Server {
             system.block_on(async {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = (address, 0).into();
-                let config = Config { listen, max_connections: 100, threads: 1 };
+                let config = Config { listen, tls: None, max_connections: 100, threads: 1 };
                 let rtmp = Arc::new(Rtmp::bind(config, admission, Clock::system()).unwrap());
                 let address = rtmp.local_addr().unwrap();
                 actix_rt::spawn(async move {

@@ -5,10 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use contract::{AppName, Secret};
 
 /// Where everything listens.
-pub(crate) struct Ready<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
+    /// `None` without a certificate, as is the next.
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) rtmp: SocketAddr,
+    pub(crate) rtmps: Option<SocketAddr>,
     pub(crate) webrtc: SocketAddr,
+}
+
+/// A server that is ready.
+pub(crate) struct Ready<'a> {
+    pub(crate) addresses: Addresses,
     pub(crate) app: &'a AppName,
     /// Present while there is no account.
     pub(crate) setup_token: Option<Secret<String>>,
@@ -18,14 +27,7 @@ impl Ready<'_> {
     /// The addresses, one line to paste into OBS, and the set-up token, which is
     /// shown here and nowhere else.
     pub(crate) fn text(&self) -> String {
-        let (http, rtmp, app) = (reachable(self.http), reachable(self.rtmp), self.app);
-        let token = self.setup_token.as_ref().map_or_else(String::new, |token| {
-            format!(
-                "\n  Set-up token        {}\n                      for the first account from another machine; \
-                 on this machine none is needed\n",
-                token.reveal()
-            )
-        });
+        let (http, rtmp, app) = (reachable(self.addresses.http), reachable(self.addresses.rtmp), self.app);
         format!(
             "\nSluice {version} is ready.\n\n\
              \x20 OBS                 Settings > Stream > Custom:  Server rtmp://{rtmp}/{app}  Stream key stream1\n\
@@ -36,10 +38,38 @@ impl Ready<'_> {
              \x20 WHIP, WHEP          http://{http}/{app}/whip/stream1   http://{http}/{app}/whep/stream1\n\
              \x20 SDK WebSocket       ws://{http}/{app}/websocket\n\
              \x20 Control API         http://{http}/{app}/rest/v2/broadcasts\n\
+             {tls}\
              \x20 WebRTC media        UDP {webrtc}\n{token}",
             version = env!("CARGO_PKG_VERSION"),
-            webrtc = self.webrtc,
+            tls = self.tls(),
+            webrtc = self.addresses.webrtc,
+            token = self.token(),
         )
+    }
+
+    /// The same again over TLS, in two lines.
+    fn tls(&self) -> String {
+        let app = self.app;
+        let line = |name: &str, url: String| format!("  {name:<20}{url}\n");
+        let https = self.addresses.https.map(reachable).map(|at| {
+            line(
+                "HTTPS and WSS",
+                format!("https://{at}/{app}/publish.html?id=stream1   and all of the above"),
+            )
+        });
+        let rtmps = self.addresses.rtmps.map(reachable);
+        let rtmps = rtmps.map(|at| line("RTMPS", format!("rtmps://{at}/{app}/stream1")));
+        https.into_iter().chain(rtmps).collect()
+    }
+
+    fn token(&self) -> String {
+        self.setup_token.as_ref().map_or_else(String::new, |token| {
+            format!(
+                "\n  Set-up token        {}\n                      for the first account from another machine; \
+                 on this machine none is needed\n",
+                token.reveal()
+            )
+        })
     }
 }
 
@@ -59,17 +89,18 @@ mod tests {
     fn addresses_can_be_pasted_and_the_token_is_shown_while_there_is_no_account() {
         let app = AppName::parse("live").unwrap();
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let mut ready = Ready {
-            http: any(5080),
-            rtmp: any(1935),
-            webrtc: any(5000),
-            app: &app,
-            setup_token: Some(Secret::new("t0ken".to_owned())),
-        };
+        let addresses =
+            Addresses { http: any(5080), https: None, rtmp: any(1935), rtmps: None, webrtc: any(5000) };
+        let mut ready = Ready { addresses, app: &app, setup_token: Some(Secret::new("t0ken".to_owned())) };
         let text = ready.text();
         assert!(text.contains("http://127.0.0.1:5080/live/streams/stream1.m3u8"), "{text}");
         assert!(text.contains("rtmp://127.0.0.1:1935/live/stream1") && text.contains("t0ken"), "{text}");
+        assert!(!text.contains("https"), "{text}");
         ready.setup_token = None;
+        (ready.addresses.https, ready.addresses.rtmps) = (Some(any(5443)), Some(any(1936)));
+        let text = ready.text();
+        assert!(text.contains("https://127.0.0.1:5443/live/"), "{text}");
+        assert!(text.contains("rtmps://127.0.0.1:1936/live/stream1\n"), "{text}");
         assert!(!ready.text().contains("token"), "{}", ready.text());
     }
 }

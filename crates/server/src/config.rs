@@ -14,6 +14,8 @@ use serde::Deserialize;
 pub(crate) struct Config {
     pub(crate) applications: Vec<AppName>,
     pub(crate) http: Http,
+    pub(crate) https: Https,
+    pub(crate) tls: Tls,
     pub(crate) rtmp: Rtmp,
     pub(crate) webrtc: Webrtc,
     pub(crate) store: Store,
@@ -32,8 +34,29 @@ pub(crate) struct Http {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(crate) struct Https {
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Tls {
+    /// Whether there is a certificate, and so whether anything speaks TLS.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.certificate.as_os_str().is_empty()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Rtmp {
     pub(crate) listen: SocketAddr,
+    pub(crate) tls_listen: SocketAddr,
     pub(crate) max_connections: usize,
     pub(crate) threads: usize,
 }
@@ -72,6 +95,8 @@ impl Default for Config {
         Self {
             applications: ["live", "LiveApp"].into_iter().filter_map(app).collect(),
             http: Http::default(),
+            https: Https::default(),
+            tls: Tls::default(),
             rtmp: Rtmp::default(),
             webrtc: Webrtc::default(),
             store: Store::default(),
@@ -96,9 +121,15 @@ impl Default for Http {
     }
 }
 
+impl Default for Https {
+    fn default() -> Self {
+        Self { listen: everywhere(5443) }
+    }
+}
+
 impl Default for Rtmp {
     fn default() -> Self {
-        Self { listen: everywhere(1935), max_connections: 4096, threads: 0 }
+        Self { listen: everywhere(1935), tls_listen: everywhere(1936), max_connections: 4096, threads: 0 }
     }
 }
 
@@ -144,6 +175,9 @@ impl Config {
         let config: Self = table.try_into()?;
         if config.applications.is_empty() {
             bail!("applications: there must be at least one");
+        }
+        if config.tls.certificate.as_os_str().is_empty() != config.tls.key.as_os_str().is_empty() {
+            bail!("tls: certificate and key belong together");
         }
         Ok(config)
     }

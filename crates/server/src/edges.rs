@@ -10,13 +10,15 @@ use anyhow::{Context, Result, anyhow};
 use contract::{Clock, Secret, TrustedProxies};
 use futures_util::future::{join_all, select_all};
 use ingest::{rtmp, webrtc};
+use rustls::ServerConfig;
 use session::Protocol;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::banner::Ready;
+use crate::banner::{Addresses, Ready};
 use crate::config::Config;
 use crate::control::Control;
+use crate::tls::Certificate;
 
 /// For players to be told and sockets to close.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -27,9 +29,7 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Everything that listens.
 pub(crate) struct Edges {
-    http: SocketAddr,
-    rtmp: SocketAddr,
-    webrtc: SocketAddr,
+    addresses: Addresses,
     server: ServerHandle,
     serving: tokio::sync::Mutex<Vec<JoinHandle<Result<()>>>>,
 }
@@ -44,7 +44,10 @@ impl Edges {
     ) -> Result<Self> {
         let admission = control.admission();
         let proxies = TrustedProxies::new(config.http.trusted_proxies.clone());
-        let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp_config(config), admission.clone(), clock.clone())?);
+        let certificate = Certificate::load(&config.tls)?;
+        let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
+        let rtmp = rtmp_config(config, tls.clone());
+        let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);
         let webrtc = webrtc::Webrtc::start(
             webrtc::Config {
                 listen: config.webrtc.listen,
@@ -56,7 +59,7 @@ impl Edges {
             clock.clone(),
         )?;
         let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
-        let (rtmp_addr, webrtc_addr) = (rtmp.local_addr()?, webrtc.local());
+        let (rtmp_addr, rtmps, webrtc_addr) = (rtmp.local_addr()?, rtmp.local_tls_addr()?, webrtc.local());
         let protocols: Vec<Arc<dyn Protocol>> = vec![rtmp, webrtc, hls];
         let api = rest::Api::new(
             control.links(),
@@ -65,24 +68,22 @@ impl Edges {
             clock.clone(),
             rest_options(config, proxies, rtmp_addr.port(), stop),
         );
-        let (server, http, serving) = serve_http(config, api, &protocols)?;
+        let Http { server, http, https, serving } = serve_http(config, api, &protocols, tls)?;
         let mut tasks = vec![serving];
+        if let Some(certificate) = certificate {
+            actix_rt::spawn(certificate.watch());
+        }
         tasks.extend(protocols.into_iter().map(|protocol| {
             let serving = protocol.serve(stop.clone());
             actix_rt::spawn(async move { serving.await.map_err(Into::into) })
         }));
-        Ok(Self { http, rtmp: rtmp_addr, webrtc: webrtc_addr, server, serving: tasks.into() })
+        let addresses = Addresses { http, https, rtmp: rtmp_addr, rtmps, webrtc: webrtc_addr };
+        Ok(Self { addresses, server, serving: tasks.into() })
     }
 
     /// What to tell the operator.
     pub(crate) fn ready<'a>(&self, config: &'a Config, setup_token: Option<Secret<String>>) -> Ready<'a> {
-        Ready {
-            http: self.http,
-            rtmp: self.rtmp,
-            webrtc: self.webrtc,
-            app: &config.applications[0],
-            setup_token,
-        }
+        Ready { addresses: self.addresses, app: &config.applications[0], setup_token }
     }
 
     /// Resolves when one of them ends, which none should before the drain.
@@ -109,16 +110,23 @@ impl Edges {
     }
 }
 
-type Serving = JoinHandle<Result<()>>;
+/// The HTTP server, running.
+struct Http {
+    server: ServerHandle,
+    http: SocketAddr,
+    https: Option<SocketAddr>,
+    serving: JoinHandle<Result<()>>,
+}
 
 fn serve_http(
     config: &Config,
     api: rest::Api,
     protocols: &[Arc<dyn Protocol>],
-) -> Result<(ServerHandle, SocketAddr, Serving)> {
+    tls: Option<ServerConfig>,
+) -> Result<Http> {
     let protocols = protocols.to_vec();
     let workers = threads(config.http.workers);
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         // Protocols come first: theirs are the more particular paths.
         App::new()
             .configure(|routes| protocols.iter().for_each(|protocol| protocol.routes(routes)))
@@ -132,10 +140,18 @@ fn serve_http(
     .disable_signals()
     .bind(config.http.listen)
     .with_context(|| format!("cannot listen on {}", config.http.listen))?;
-    let address = *server.addrs().first().context("the HTTP server has no address")?;
+    if let Some(tls) = tls {
+        let address = config.https.listen;
+        server =
+            server.bind_rustls_0_23(address, tls).with_context(|| format!("cannot listen on {address}"))?;
+    }
+    let bound = server.addrs_with_scheme();
+    let at = |wanted| bound.iter().find(|(_, scheme)| *scheme == wanted).map(|(address, _)| *address);
+    let (http, https) = (at("http").context("the HTTP server has no address")?, at("https"));
     let server = server.run();
     let handle = server.handle();
-    Ok((handle, address, actix_rt::spawn(async move { server.await.context("the HTTP server") })))
+    let serving = actix_rt::spawn(async move { server.await.context("the HTTP server") });
+    Ok(Http { server: handle, http, https, serving })
 }
 
 fn threads(configured: usize) -> usize {
@@ -143,9 +159,11 @@ fn threads(configured: usize) -> usize {
     if configured == 0 { cores() } else { configured }
 }
 
-fn rtmp_config(config: &Config) -> rtmp::Config {
+fn rtmp_config(config: &Config, tls: Option<ServerConfig>) -> rtmp::Config {
+    let listen = config.rtmp.tls_listen;
     rtmp::Config {
         listen: config.rtmp.listen,
+        tls: tls.map(|tls| rtmp::TlsListen { listen, config: Arc::new(tls) }),
         max_connections: config.rtmp.max_connections,
         threads: threads(config.rtmp.threads),
     }

@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod descriptors;
 mod edges;
+mod tls;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -9,4 +9,5 @@ mod silence;
 mod slow;
 mod statistics;
 mod table;
+mod tls;
 mod tour;

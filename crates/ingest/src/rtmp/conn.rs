@@ -1,15 +1,18 @@
 //! A connection's life up to the moment its role is known.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{Action, AppName, Clock, Credentials, Protocol, StreamId, StreamKey};
 use rtmp::{Event, RequestId, Status, Target, publish_target};
+use rustls::ServerConfig;
 use session::{Admission, Pass, Request};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::tls::Tls;
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
 use crate::arrivals::Arrival;
@@ -29,6 +32,8 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) peer: IpAddr,
     pub(super) stop: CancellationToken,
+    /// `None`: it is plain RTMP.
+    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
 /// What becomes of a connection after a request.
@@ -45,10 +50,15 @@ pub(super) async fn run(socket: TcpStream, context: Context, arrival: Arrival) {
     if getrandom::fill(&mut random).is_err() {
         return;
     }
-    match Wire::new(socket, &random) {
+    match wire(socket, &context, &random) {
         Ok(wire) => Conn { wire, context, app: None, arrival: Some(arrival) }.serve().await,
         Err(error) => tracing::debug!(%error, "RTMP socket failed"),
     }
+}
+
+fn wire(socket: TcpStream, context: &Context, random: &[u8; rtmp::HANDSHAKE_LEN]) -> Result<Wire, WireError> {
+    let tls = context.tls.clone().map(Tls::new).transpose()?;
+    Ok(Wire::new(socket, tls, random)?)
 }
 
 struct Conn {

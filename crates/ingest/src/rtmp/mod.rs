@@ -1,6 +1,7 @@
 //! RTMP over TCP: a listener, and one task per connection.
 //!
-//! `wire` moves bytes between a socket and the sans-IO engine of crate `rtmp`,
+//! `wire` moves bytes between a socket and the sans-IO engine of crate `rtmp`, through
+//! `tls` on the second listener (RTMPS),
 //! `conn` is a connection's life up to the moment its role is known, `publish`
 //! and `play` are the two roles, `dialect` holds AMS's words.
 
@@ -9,6 +10,7 @@ mod dialect;
 mod outbox;
 mod play;
 mod publish;
+mod tls;
 mod wire;
 
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 use contract::{Clock, canonical};
 use futures_util::future::BoxFuture;
+use rustls::ServerConfig;
 use session::{Admission, Protocol, ServeError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -28,11 +31,22 @@ use crate::arrivals::{Arrivals, Limits};
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Where to listen for RTMPS, if at all. Both addresses share the bounds below.
+    pub tls: Option<TlsListen>,
     /// Connections at a time, in whatever state; more are closed at once.
     pub max_connections: usize,
     /// Worker threads; RTMP has its own, so that fan-out never delays the
     /// control plane.
     pub threads: usize,
+}
+
+/// A second address, whose connections begin with TLS.
+#[derive(Debug, Clone)]
+pub struct TlsListen {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Certificate and versions.
+    pub config: Arc<ServerConfig>,
 }
 
 /// Connections of one address that neither publish nor play yet. A stranger can
@@ -45,19 +59,23 @@ const STRANGERS: usize = 64;
 /// RTMP publishing and playback.
 pub struct Rtmp {
     listener: std::net::TcpListener,
+    tls_listener: Option<std::net::TcpListener>,
     config: Config,
     admission: Admission,
     clock: Clock,
 }
 
 impl Rtmp {
-    /// Binds the address; nobody is accepted before [`Protocol::serve`].
+    /// Binds the addresses; nobody is accepted before [`Protocol::serve`].
     pub fn bind(config: Config, admission: Admission, clock: Clock) -> Result<Self, ServeError> {
-        let address = config.listen;
-        let listener = std::net::TcpListener::bind(address)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|source| ServeError::Bind { address, source })?;
-        Ok(Self { listener, config, admission, clock })
+        let listener = bind(config.listen)?;
+        let tls_listener = config.tls.as_ref().map(|tls| bind(tls.listen)).transpose()?;
+        Ok(Self { listener, tls_listener, config, admission, clock })
+    }
+
+    /// The address that it listens on for RTMPS, if it does.
+    pub fn local_tls_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.tls_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()
     }
 
     /// The address that it listens on, with the port that the system chose if
@@ -66,18 +84,27 @@ impl Rtmp {
         self.listener.local_addr()
     }
 
-    async fn accept_until(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    async fn accept_until(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let max = self.config.max_connections;
         let places = Arc::new(Semaphore::new(max));
         let arrivals = Arrivals::new(Limits { all: max, of_one: STRANGERS });
-        let door = Door { places: &places, arrivals: &arrivals, stop: &stop };
+        let plain = Door { places: &places, arrivals: &arrivals, stop: &stop, tls: None };
+        let sealed = Door { tls: self.config.tls.as_ref().map(|tls| &tls.config), ..plain };
+        tokio::join!(self.accept_at(Some(listeners.plain), &plain), self.accept_at(listeners.tls, &sealed));
+        // Wait until every connection has drained.
+        let all = u32::try_from(max).unwrap_or(u32::MAX);
+        let _ = places.acquire_many(all).await;
+    }
+
+    async fn accept_at(&self, listener: Option<TcpListener>, door: &Door<'_>) {
+        let Some(listener) = listener else { return };
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => break,
+                () = door.stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.start(socket, peer, &door),
+                Ok((socket, peer)) => self.start(socket, peer, door),
                 Err(error) => {
                     // Out of descriptors, most likely: let some close.
                     tracing::warn!(%error, "RTMP accept failed");
@@ -85,9 +112,6 @@ impl Rtmp {
                 }
             }
         }
-        // Wait until every connection has drained.
-        let all = u32::try_from(max).unwrap_or(u32::MAX);
-        let _ = places.acquire_many(all).await;
     }
 
     fn start(&self, socket: TcpStream, peer: SocketAddr, door: &Door<'_>) {
@@ -104,6 +128,7 @@ impl Rtmp {
             clock: self.clock.clone(),
             peer: canonical(peer.ip()),
             stop: door.stop.clone(),
+            tls: door.tls.cloned(),
         };
         tokio::spawn(async move {
             conn::run(socket, context, arrival).await;
@@ -112,11 +137,32 @@ impl Rtmp {
     }
 }
 
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
+    std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|source| ServeError::Bind { address, source })
+}
+
+/// Both listeners, inside the runtime.
+struct Listeners {
+    plain: TcpListener,
+    tls: Option<TcpListener>,
+}
+
+impl Listeners {
+    fn of(rtmp: &Rtmp) -> std::io::Result<Self> {
+        let inside = |listener: &std::net::TcpListener| listener.try_clone().and_then(TcpListener::from_std);
+        Ok(Self { plain: inside(&rtmp.listener)?, tls: rtmp.tls_listener.as_ref().map(inside).transpose()? })
+    }
+}
+
 /// What a connection passes on its way in.
+#[derive(Clone, Copy)]
 struct Door<'a> {
     places: &'a Arc<Semaphore>,
     arrivals: &'a Arrivals,
     stop: &'a CancellationToken,
+    tls: Option<&'a Arc<ServerConfig>>,
 }
 
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -132,11 +178,11 @@ impl Protocol for Rtmp {
                 .enable_all()
                 .build()
                 .map_err(bind)?;
-            let listener = {
+            let listeners = {
                 let _inside = runtime.enter();
-                self.listener.try_clone().and_then(TcpListener::from_std).map_err(bind)?
+                Listeners::of(&self).map_err(bind)?
             };
-            let served = runtime.spawn(self.accept_until(listener, stop)).await;
+            let served = runtime.spawn(self.accept_until(listeners, stop)).await;
             runtime.shutdown_background();
             served.map_err(|_| ServeError::Stopped("the RTMP listener"))
         })

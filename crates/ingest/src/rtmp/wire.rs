@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::outbox::{Carries, Outbox, SLICES};
+use super::tls::Tls;
 
 /// Unsent bytes that the kernel may hold for one player. Small, so that a block
 /// has little to wait for; large enough for a picture of 1 Mbit/s.
@@ -69,6 +70,9 @@ pub(super) enum WireError {
     /// The peer broke the protocol.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The peer broke TLS, or spoke none.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// The peer closed.
     #[error("peer closed")]
     Closed,
@@ -82,6 +86,8 @@ pub(super) struct Wire {
     socket: Arc<TcpStream>,
     pub(super) engine: Engine,
     outbox: Outbox,
+    /// Between the queue and the kernel, on a connection with TLS.
+    tls: Option<Tls>,
     /// Bytes written since the kernel said that it holds few.
     unasked: usize,
     /// Nothing is written: a message that has begun must not go on now.
@@ -94,7 +100,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(socket: TcpStream, random: &[u8; rtmp::HANDSHAKE_LEN]) -> io::Result<Self> {
+    pub(super) fn new(
+        socket: TcpStream,
+        tls: Option<Tls>,
+        random: &[u8; rtmp::HANDSHAKE_LEN],
+    ) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let options = SockRef::from(&socket);
         options.set_tcp_notsent_lowat(NOTSENT as u32)?;
@@ -103,6 +113,7 @@ impl Wire {
             socket: Arc::new(socket),
             engine: Engine::new(random),
             outbox: Outbox::default(),
+            tls,
             unasked: 0,
             held: false,
             buffer: vec![0; READ].into(),
@@ -153,11 +164,15 @@ impl Wire {
     }
 
     fn read(&mut self) -> Result<(), WireError> {
-        match self.socket.try_read(&mut self.buffer) {
+        let Self { socket, engine, tls, buffer, .. } = self;
+        match socket.try_read(buffer) {
             Ok(0) => Err(WireError::Closed),
             Ok(n) => {
                 self.heard = Instant::now();
-                Ok(self.engine.receive(&self.buffer[..n])?)
+                match tls {
+                    Some(tls) => tls.open(&buffer[..n], |plain| engine.receive(plain)),
+                    None => Ok(engine.receive(&buffer[..n])?),
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
@@ -170,20 +185,14 @@ impl Wire {
         let mut media = 0;
         while self.wants_write() {
             // What fits whole is not cut in two: a call costs more than the question.
-            if self.unasked + self.outbox.len() > NOTSENT && !self.has_room()? {
+            if self.unasked + self.queued() > NOTSENT && !self.has_room()? {
                 break;
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.outbox.slices(NOTSENT.saturating_sub(self.unasked), &mut slices);
-            let written = match &slices[..count] {
-                [one] => self.socket.try_write(one),
-                many => self.socket.try_write_vectored(many),
-            };
-            match written {
-                Ok(0) => return Err(WireError::Closed),
-                Ok(n) => {
-                    self.unasked += n;
-                    media += self.outbox.advance(n);
+            match if self.tls.is_some() { self.write_sealed() } else { self.write_plain() } {
+                Ok((0, _)) => return Err(WireError::Closed),
+                Ok((written, of_media)) => {
+                    self.unasked += written;
+                    media += of_media;
                     self.progress = Instant::now();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -191,6 +200,33 @@ impl Wire {
             }
         }
         Ok(media)
+    }
+
+    /// Gives the kernel what it may have; says how much it took, and how much of that
+    /// was media.
+    fn write_plain(&mut self) -> io::Result<(usize, usize)> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = self.outbox.slices(NOTSENT.saturating_sub(self.unasked), &mut slices);
+        let written = match &slices[..count] {
+            [one] => self.socket.try_write(one),
+            many => self.socket.try_write_vectored(many),
+        }?;
+        Ok((written, self.outbox.advance(written)))
+    }
+
+    /// The same through TLS. Nothing is sealed before all that was has gone.
+    fn write_sealed(&mut self) -> io::Result<(usize, usize)> {
+        let Some(tls) = &mut self.tls else { return Ok((0, 0)) };
+        let mut media = 0;
+        if tls.len() == 0 {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.outbox.slices(NOTSENT.saturating_sub(self.unasked), &mut slices);
+            let taken = tls.seal(&slices[..count])?;
+            media = self.outbox.advance(taken);
+        }
+        let written = self.socket.try_write(tls.rest()?)?;
+        tls.advance(written);
+        Ok((written, media))
     }
 
     /// Whether the kernel holds little unsent. It keeps to its limit only where it
@@ -214,7 +250,7 @@ impl Wire {
     }
 
     fn wants_write(&self) -> bool {
-        !self.held && !self.outbox.is_empty()
+        !self.held && (!self.outbox.is_empty() || self.tls.as_ref().is_some_and(Tls::wants_write))
     }
 
     /// What the engine wrote beside media goes into the queue. The stall clock
@@ -225,7 +261,7 @@ impl Wire {
     }
 
     fn push(&mut self, carries: Carries, head: Bytes, body: Bytes) {
-        if self.outbox.is_empty() {
+        if self.queued() == 0 {
             self.progress = Instant::now();
         }
         self.outbox.push(carries, head, body);
@@ -249,21 +285,29 @@ impl Wire {
 
     /// Bytes that the kernel has not taken.
     pub(super) fn queued(&self) -> usize {
-        self.outbox.len()
+        self.outbox.len() + self.tls.as_ref().map_or(0, Tls::len)
     }
 
-    /// Writes until nothing is queued, at most so long.
+    /// Writes until nothing is queued, at most so long. Nothing comes after it.
     pub(super) async fn flush(&mut self, limit: Duration) {
         let flushed = async {
-            self.write()?;
-            while self.wants_write() {
-                self.socket.writable().await?;
-                self.write()?;
+            self.write_all().await?;
+            if let Some(tls) = &mut self.tls {
+                tls.say_goodbye();
             }
-            Ok::<_, WireError>(())
+            self.write_all().await
         };
         // A peer that does not take a goodbye does without.
         let _ = tokio::time::timeout(limit, flushed).await;
+    }
+
+    async fn write_all(&mut self) -> Result<(), WireError> {
+        self.write()?;
+        while self.wants_write() {
+            self.socket.writable().await?;
+            self.write()?;
+        }
+        Ok(())
     }
 
     /// When the peer last said something.
@@ -280,7 +324,7 @@ impl Wire {
         let start = Instant::now();
         // Err: too slow, or gone; which of them, the next call tells.
         let _ = tokio::time::timeout_at(start + FINISH, self.finish_message()).await;
-        self.held = self.outbox.has_begun_media();
+        self.held = self.has_begun();
         if self.held && begun == Begun::Break {
             self.reset();
             return Drained::Reset;
@@ -302,11 +346,17 @@ impl Wire {
     }
 
     async fn finish_message(&mut self) -> Result<(), WireError> {
-        while self.outbox.has_begun_media() && !self.held {
+        while self.has_begun() && !self.held {
             self.socket.writable().await?;
             self.write()?;
         }
         Ok(())
+    }
+
+    /// Whether something must be finished before anything else can be said: the rest
+    /// of a message with media, or of records that may hold some.
+    fn has_begun(&self) -> bool {
+        self.outbox.has_begun_media() || self.tls.as_ref().is_some_and(Tls::wants_write)
     }
 
     /// Tears the connection down; nothing that is queued anywhere is sent.
@@ -330,7 +380,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = listener.accept().await.unwrap().0;
-        (Wire::new(socket, &[7; rtmp::HANDSHAKE_LEN]).unwrap(), peer)
+        (Wire::new(socket, None, &[7; rtmp::HANDSHAKE_LEN]).unwrap(), peer)
     }
 
     #[tokio::test]

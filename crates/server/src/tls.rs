@@ -1,0 +1,130 @@
+//! The certificate of HTTPS, WSS and RTMPS.
+//!
+//! One task looks at the two files, and at SIGHUP, and puts the new certificate where
+//! the next handshake finds it. Connections that are there keep theirs, and notice
+//! nothing. A certificate that cannot be used changes nothing either.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config;
+
+/// How often the files are looked at. Renewal has days.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A certificate in use, and the files that it came from.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    files: Files,
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Certificate {
+    /// Reads the files that the configuration names; `None`: no TLS.
+    pub(crate) fn load(config: &config::Tls) -> Result<Option<Arc<Self>>> {
+        let Some(files) = Files::of(config) else { return Ok(None) };
+        let provider = Arc::new(default_provider());
+        let current = RwLock::new(Arc::new(files.read(&provider)?));
+        Ok(Some(Arc::new(Self { files, provider, current })))
+    }
+
+    /// For a listener: TLS 1.2 and 1.3, and always the newest certificate.
+    pub(crate) fn server_config(self: &Arc<Self>) -> Result<ServerConfig> {
+        let versions = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()?;
+        Ok(versions.with_no_client_auth().with_cert_resolver(self.clone()))
+    }
+
+    /// Looks for a new certificate, for ever.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        let mut seen = self.files.stamp();
+        let mut looks = tokio::time::interval(LOOK);
+        let mut hangups = signal(SignalKind::hangup()).ok();
+        loop {
+            let asked = tokio::select! {
+                _ = looks.tick() => false,
+                () = hung_up(&mut hangups) => true,
+            };
+            let stamp = self.files.stamp();
+            if asked || stamp != seen {
+                seen = stamp;
+                self.reload();
+            }
+        }
+    }
+
+    fn reload(&self) {
+        match self.files.read(&self.provider) {
+            Ok(key) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                tracing::info!(certificate = %self.files.certificate.display(), "certificate read again");
+            }
+            // Perhaps only one of the two files is new yet.
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate stays the old one"),
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+async fn hung_up(hangups: &mut Option<Signal>) {
+    let heard = match hangups {
+        Some(hangups) => hangups.recv().await,
+        None => None,
+    };
+    if heard.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The two PEM files.
+#[derive(Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// What changes when a file does: it is written to, or another takes its name.
+type Stamp = [Option<(SystemTime, u64)>; 2];
+
+impl Files {
+    fn of(config: &config::Tls) -> Option<Self> {
+        let given = config.is_on();
+        given.then(|| Self { certificate: config.certificate.clone(), key: config.key.clone() })
+    }
+
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey> {
+        let chain = CertificateDer::pem_file_iter(&self.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(|| format!("tls.certificate: cannot read {}", self.certificate.display()))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .with_context(|| format!("tls.key: cannot read {}", self.key.display()))?;
+        CertifiedKey::from_der(chain, key, provider).with_context(|| {
+            format!("tls: {} and {} do not make a pair", self.certificate.display(), self.key.display())
+        })
+    }
+
+    fn stamp(&self) -> Stamp {
+        let of = |path: &Path| {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.modified().ok()?, file.len()))
+        };
+        [of(&self.certificate), of(&self.key)]
+    }
+}
