@@ -83,6 +83,7 @@ impl Auth {
     ) -> Result<Self, LoadError> {
         let now = clock.now();
         let (state, ended) = State::load(gates, Tables::read(|table| disk.scan(table))?, now)?;
+        counters.set_blocks(state.block_count());
         if !ended.is_empty() {
             // Written even though nobody waits; if not, it is tried at the next boot.
             drop(disk.commit(ended));
@@ -161,6 +162,7 @@ impl Auth {
 
     fn tell(&mut self) {
         self.counters.set_permits(self.state.permit_count());
+        self.counters.set_blocks(self.state.block_count());
         for notice in self.state.take_notices() {
             self.counters.count_notice(&notice);
             match notice {

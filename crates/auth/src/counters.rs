@@ -14,6 +14,7 @@ pub struct Counters {
     takeovers: AtomicU64,
     panics: AtomicU64,
     permits: AtomicU64,
+    blocks: AtomicU64,
 }
 
 impl Counters {
@@ -48,6 +49,11 @@ impl Counters {
         self.permits.load(Ordering::Relaxed)
     }
 
+    /// Blocks in force now; publishing and playing count apart.
+    pub fn blocks(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn count_granted(&self) {
         self.granted.fetch_add(1, Ordering::Relaxed);
     }
@@ -68,6 +74,10 @@ impl Counters {
 
     pub(crate) fn count_panic(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_blocks(&self, in_force: usize) {
+        self.blocks.store(in_force as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn set_permits(&self, live: usize) {

@@ -150,6 +150,11 @@ impl State {
         self.permits.len()
     }
 
+    /// Blocks in force.
+    pub(crate) fn block_count(&self) -> usize {
+        self.subjects.block_count()
+    }
+
     /// A permit's session got its place. The batch holds its `connected` event, if
     /// its application's are `recorded`.
     pub(crate) fn connected(

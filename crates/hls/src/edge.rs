@@ -229,9 +229,13 @@ impl Edge {
         grant.rise();
     }
 
-    /// Ends all of them.
+    /// Ends all of them, and resets nobody: what players were given before may reach
+    /// them.
     pub(crate) fn drain(&self) {
-        self.grants.all().iter().for_each(|grant| self.end(grant));
+        for grant in self.grants.all() {
+            self.grants.remove(&grant);
+            grant.rise();
+        }
     }
 }
 

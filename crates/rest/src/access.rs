@@ -56,7 +56,7 @@ impl Caller {
         self.ip.is_loopback()
     }
 
-    fn is_within(self, networks: &[IpNet]) -> bool {
+    pub(crate) fn is_within(self, networks: &[IpNet]) -> bool {
         networks.iter().any(|net| net.contains(&self.ip))
     }
 }

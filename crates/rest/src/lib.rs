@@ -19,6 +19,7 @@ mod dialect;
 mod dto;
 mod gate;
 mod logins;
+mod operations;
 mod pages;
 mod panel;
 mod path;
@@ -27,3 +28,4 @@ mod subscribers;
 mod users;
 
 pub use api::{Api, Links, Options, Ports};
+pub use operations::{Operations, Readiness, Vitals};

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use contract::AppName;
@@ -13,12 +14,14 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) applications: Vec<AppName>,
+    pub(crate) drain_seconds: u64,
     pub(crate) http: Http,
     pub(crate) https: Https,
     pub(crate) tls: Tls,
     pub(crate) rtmp: Rtmp,
     pub(crate) webrtc: Webrtc,
     pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
     pub(crate) log: Log,
 }
 
@@ -85,6 +88,12 @@ impl Store {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    pub(crate) networks: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
     pub(crate) level: String,
 }
@@ -94,12 +103,14 @@ impl Default for Config {
         let app = |name| AppName::parse(name).ok();
         Self {
             applications: ["live", "LiveApp"].into_iter().filter_map(app).collect(),
+            drain_seconds: 10,
             http: Http::default(),
             https: Https::default(),
             tls: Tls::default(),
             rtmp: Rtmp::default(),
             webrtc: Webrtc::default(),
             store: Store::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }
@@ -145,9 +156,22 @@ impl Default for Store {
     }
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { networks: vec![IpNet::from(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))] }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// How long to wait for goodbyes.
+    pub(crate) const fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::config::Config;
 pub(crate) struct Control {
     store: Store,
     auth: Addr<Auth>,
+    counters: Arc<auth::Counters>,
     accounts: Addr<Accounts>,
     audit: Addr<Audit>,
     registry: Addr<Registry>,
@@ -43,7 +44,7 @@ impl Control {
             settings: view.clone(),
             silence_ended: registry.clone().recipient(),
             clock: clock.clone(),
-            counters,
+            counters: counters.clone(),
         })?;
         let setup_token = accounts.setup_token();
         Ok(Self {
@@ -51,6 +52,7 @@ impl Control {
             store,
             auth,
             accounts_view: accounts.view(),
+            counters,
             accounts: accounts.start(),
             registry,
             settings: settings.start(),
@@ -84,6 +86,16 @@ impl Control {
             silence: self.registry.clone().recipient(),
         };
         Admission::new(links, self.settings(), Arbiter::current())
+    }
+
+    /// Everything that lasts.
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// What auth counts.
+    pub(crate) fn counters(&self) -> Arc<auth::Counters> {
+        self.counters.clone()
     }
 
     /// Whom the control API asks.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, Result, anyhow};
 use contract::{Clock, Secret, TrustedProxies};
@@ -12,16 +13,15 @@ use futures_util::future::{join_all, select_all};
 use ingest::{rtmp, webrtc};
 use rustls::ServerConfig;
 use session::Protocol;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::banner::{Addresses, Ready};
 use crate::config::Config;
 use crate::control::Control;
+use crate::metrics::Metrics;
 use crate::tls::Certificate;
-
-/// For players to be told and sockets to close.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// For an HTTP client to send a request's head. Nobody whom it takes longer will
 /// play anything; bodies have deadlines where they are read.
@@ -31,7 +31,32 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Edges {
     addresses: Addresses,
     server: ServerHandle,
-    serving: tokio::sync::Mutex<Vec<JoinHandle<Result<()>>>>,
+    serving: Mutex<Serving>,
+    /// Ends what is only asked for over HTTP, when HTTP has ended.
+    http_over: CancellationToken,
+}
+
+/// Everybody who serves, in the order in which they end.
+struct Serving {
+    /// Protocols with connections of their own: each says goodbye.
+    connected: Vec<Task>,
+    /// The HTTP server, and protocols that live by its requests.
+    asked: Vec<Task>,
+}
+
+type Task = JoinHandle<Result<()>>;
+
+impl Serving {
+    /// How the first of them that ends does.
+    async fn any(&mut self) -> std::result::Result<Result<()>, tokio::task::JoinError> {
+        let all = self.connected.iter_mut().chain(&mut self.asked);
+        select_all(all).await.0
+    }
+}
+
+fn spawn(protocol: Arc<dyn Protocol>, stop: CancellationToken) -> Task {
+    let serving = protocol.serve(stop);
+    actix_rt::spawn(async move { serving.await.map_err(Into::into) })
 }
 
 impl Edges {
@@ -58,27 +83,43 @@ impl Edges {
             admission.clone(),
             clock.clone(),
         )?;
+        let census = admission.census();
         let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
         let (rtmp_addr, rtmps, webrtc_addr) = (rtmp.local_addr()?, rtmp.local_tls_addr()?, webrtc.local());
-        let protocols: Vec<Arc<dyn Protocol>> = vec![rtmp, webrtc, hls];
+        let connected: Vec<Arc<dyn Protocol>> = vec![rtmp, webrtc.clone()];
+        let mut protocols = connected.clone();
+        protocols.push(hls.clone());
         let api = rest::Api::new(
             control.links(),
             control.settings(),
             control.accounts(),
             clock.clone(),
-            rest_options(config, proxies, rtmp_addr.port(), stop),
+            rest_options(config, proxies.clone(), rtmp_addr.port(), stop),
         );
-        let Http { server, http, https, serving } = serve_http(config, api, &protocols, tls)?;
-        let mut tasks = vec![serving];
+        let links = control.links();
+        let metrics = Metrics {
+            census,
+            auth: control.counters(),
+            streams: links.list_streams,
+            applications: config.applications.clone(),
+            webrtc,
+            transcodes: config.webrtc.transcodes,
+            store: control.store(),
+            certificate: certificate.clone(),
+            stop: stop.clone(),
+        };
+        let networks = config.metrics.networks.clone();
+        let operations = rest::Operations::new(Arc::new(metrics), networks, proxies);
+        let routes = Routes { protocols, operations, api };
+        let Http { server, http, https, serving } = serve_http(config, routes, tls)?;
         if let Some(certificate) = certificate {
             actix_rt::spawn(certificate.watch());
         }
-        tasks.extend(protocols.into_iter().map(|protocol| {
-            let serving = protocol.serve(stop.clone());
-            actix_rt::spawn(async move { serving.await.map_err(Into::into) })
-        }));
+        let http_over = CancellationToken::new();
+        let connected = connected.into_iter().map(|protocol| spawn(protocol, stop.clone())).collect();
+        let asked = vec![serving, spawn(hls, http_over.clone())];
         let addresses = Addresses { http, https, rtmp: rtmp_addr, rtmps, webrtc: webrtc_addr };
-        Ok(Self { addresses, server, serving: tasks.into() })
+        Ok(Self { addresses, server, serving: Serving { connected, asked }.into(), http_over })
     }
 
     /// What to tell the operator.
@@ -88,26 +129,35 @@ impl Edges {
 
     /// Resolves when one of them ends, which none should before the drain.
     pub(crate) async fn failed(&self) -> anyhow::Error {
-        let mut serving = self.serving.lock().await;
-        let (ended, at, _) = select_all(serving.iter_mut()).await;
-        serving.remove(at);
-        match ended {
+        match self.serving.lock().await.any().await {
             Ok(Ok(())) => anyhow!("a protocol ended by itself"),
             Ok(Err(error)) => error,
             Err(panic) => panic.into(),
         }
     }
 
-    /// Stops accepting, tells who is connected, and waits for them, at most [`DRAIN`].
-    pub(crate) async fn drain(&self) {
+    /// Tells who is connected that it is over, and waits for them, at most so long.
+    /// HTTP goes on meanwhile, to say that the server is not ready; then it accepts
+    /// nobody, and finishes the answers that it has begun.
+    pub(crate) async fn drain(&self, limit: Duration) {
         let mut serving = self.serving.lock().await;
+        let Serving { connected, asked } = &mut *serving;
         let all = async {
-            futures_util::join!(self.server.stop(true), join_all(serving.iter_mut()));
+            let goodbyes = tokio::time::timeout(limit / 2, ends(connected)).await;
+            self.server.stop(true).await;
+            self.http_over.cancel();
+            ends(asked).await;
+            goodbyes
         };
-        if tokio::time::timeout(DRAIN, all).await.is_err() {
+        if !matches!(tokio::time::timeout(limit, all).await, Ok(Ok(_))) {
             tracing::warn!("not everybody left in time");
         }
     }
+}
+
+/// Waits for those that have not ended yet.
+async fn ends(tasks: &mut [Task]) {
+    join_all(tasks.iter_mut().filter(|task| !task.is_finished())).await;
 }
 
 /// The HTTP server, running.
@@ -118,28 +168,34 @@ struct Http {
     serving: JoinHandle<Result<()>>,
 }
 
-fn serve_http(
-    config: &Config,
+/// All that answers over HTTP.
+#[derive(Clone)]
+struct Routes {
+    protocols: Vec<Arc<dyn Protocol>>,
+    operations: rest::Operations,
     api: rest::Api,
-    protocols: &[Arc<dyn Protocol>],
-    tls: Option<ServerConfig>,
-) -> Result<Http> {
-    let protocols = protocols.to_vec();
+}
+
+impl Routes {
+    /// Protocols come first: theirs are the more particular paths.
+    fn add_to(&self, config: &mut ServiceConfig) {
+        self.protocols.iter().for_each(|protocol| protocol.routes(config));
+        self.operations.routes(config);
+        self.api.routes(config);
+    }
+}
+
+fn serve_http(config: &Config, routes: Routes, tls: Option<ServerConfig>) -> Result<Http> {
     let workers = threads(config.http.workers);
-    let mut server = HttpServer::new(move || {
-        // Protocols come first: theirs are the more particular paths.
-        App::new()
-            .configure(|routes| protocols.iter().for_each(|protocol| protocol.routes(routes)))
-            .configure(|routes| api.routes(routes))
-    })
-    .on_connect(hls::on_connect)
-    .workers(workers)
-    .max_connections((config.http.max_connections / workers).max(1))
-    .client_request_timeout(HEAD_DEADLINE)
-    .shutdown_timeout(DRAIN.as_secs())
-    .disable_signals()
-    .bind(config.http.listen)
-    .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let mut server = HttpServer::new(move || App::new().configure(|config| routes.add_to(config)))
+        .on_connect(hls::on_connect)
+        .workers(workers)
+        .max_connections((config.http.max_connections / workers).max(1))
+        .client_request_timeout(HEAD_DEADLINE)
+        .shutdown_timeout(config.drain_seconds)
+        .disable_signals()
+        .bind(config.http.listen)
+        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
     if let Some(tls) = tls {
         let address = config.https.listen;
         server =
@@ -175,12 +231,18 @@ fn rest_options(
     rtmp_port: u16,
     stop: &CancellationToken,
 ) -> rest::Options {
+    let tls = config.tls.is_on();
+    let ports = rest::Ports {
+        http: config.http.listen.port(),
+        https: tls.then(|| config.https.listen.port()),
+        rtmps: tls.then(|| config.rtmp.tls_listen.port()),
+    };
     rest::Options {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         trusted_proxies,
         host: Some(config.http.host.clone()).filter(|host| !host.is_empty()),
         rtmp_port,
-        ports: rest::Ports { http: config.http.listen.port(), ..rest::Ports::default() },
+        ports,
         stop: stop.clone(),
     }
 }

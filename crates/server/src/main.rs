@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod descriptors;
 mod edges;
+mod metrics;
 mod tls;
 
 use std::io::IsTerminal;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use contract::Clock;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -40,24 +42,42 @@ async fn run(config: Config) -> Result<()> {
     let stop = CancellationToken::new();
     let edges = Edges::start(&config, &control, &clock, &stop)?;
     println!("{}", edges.ready(&config, control.setup_token()).text());
+    let mut signals = Signals::listen()?;
     let ended = tokio::select! {
-        signal = stop_signal() => signal.map(|name| tracing::info!(signal = name, "draining")),
+        signal = signals.next() => { tracing::info!(signal, "draining"); Ok(()) }
         failed = edges.failed() => Err(failed),
     };
     stop.cancel();
-    edges.drain().await;
-    control.flush().await;
+    tokio::select! {
+        () = edges.drain(config.drain()) => control.flush().await,
+        signal = signals.next() => at_once(signal),
+    }
     ended
 }
 
-/// Resolves when the operator asks the server to stop.
-async fn stop_signal() -> Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+/// What was acknowledged is on disk already, so nothing is lost but goodbyes.
+fn at_once(signal: &str) -> ! {
+    tracing::warn!(signal, "second signal: ending at once");
+    std::process::exit(1)
+}
+
+/// How the operator asks the server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 

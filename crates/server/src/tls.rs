@@ -17,6 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use x509_cert::der::Decode;
 
 use crate::config;
 
@@ -45,6 +46,14 @@ impl Certificate {
         let versions = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?;
         Ok(versions.with_no_client_auth().with_cert_resolver(self.clone()))
+    }
+
+    /// When the one in use expires, since 1970; `None` if it does not say so in a
+    /// way that can be read.
+    pub(crate) fn expires(&self) -> Option<Duration> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let leaf = x509_cert::Certificate::from_der(current.cert.first()?).ok()?;
+        Some(leaf.tbs_certificate().validity().not_after.to_unix_duration())
     }
 
     /// Looks for a new certificate, for ever.

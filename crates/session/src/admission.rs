@@ -15,6 +15,7 @@ use media::{BusWriter, PacketWriter, Tracks};
 use tokio::sync::watch;
 
 use crate::actor::{Attach, Guard, Session, WhyEnded};
+use crate::census::{Census, Counted};
 use crate::plane::DataPlane;
 
 /// Whom admission asks. One method each is all it needs of them.
@@ -39,6 +40,7 @@ pub struct Admission {
     settings: SettingsView,
     /// Where session actors live: the control plane's thread.
     arbiter: ArbiterHandle,
+    census: Census,
 }
 
 /// Who wants to do what.
@@ -82,7 +84,12 @@ pub enum Refused {
 impl Admission {
     /// Session actors will live on `arbiter`.
     pub fn new(links: Links, settings: SettingsView, arbiter: ArbiterHandle) -> Self {
-        Self { links, settings, arbiter }
+        Self { links, settings, arbiter, census: Census::default() }
+    }
+
+    /// What all sessions come to.
+    pub fn census(&self) -> Census {
+        self.census.clone()
     }
 
     /// An application's settings; `None` if there is no such application.
@@ -110,7 +117,7 @@ impl Admission {
             })
             .await
             .map_err(|_| Refused::Unavailable)??;
-        Ok(Pass { links: self.links.clone(), request, permit, session, guard })
+        Ok(Pass { links: self.links.clone(), request, permit, session, guard, census: self.census.clone() })
     }
 
     async fn registered(&self, stream: &StreamKey) -> Result<bool, Refused> {
@@ -148,6 +155,7 @@ pub struct Pass {
     permit: Permit,
     session: SessionRef,
     guard: Guard,
+    census: Census,
 }
 
 impl Pass {
@@ -193,12 +201,15 @@ impl Pass {
 
     fn link(self, place: Place) -> Link {
         self.permit.connected();
+        let Request { action, protocol, .. } = self.request;
+        let traffic = self.session.traffic.clone();
         Link {
             id: self.session.id,
             stream: self.request.stream,
             subscriber: self.request.credentials.subscriber,
             standing: self.permit.standing.clone(),
             traffic: self.session.traffic,
+            _counted: self.census.enter(protocol, action, self.session.id, traffic),
             _place: place,
             _permit: self.permit,
             _guard: self.guard,
@@ -298,6 +309,7 @@ pub struct Link {
     pub standing: Arc<StandingCell>,
     /// Its counters.
     pub traffic: Arc<Traffic>,
+    _counted: Counted,
     // Given back in this order: the place, so that the stream is free; the
     // permit; the actor.
     _place: Place,

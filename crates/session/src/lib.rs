@@ -12,10 +12,12 @@
 
 mod actor;
 mod admission;
+mod census;
 mod plane;
 mod protocol;
 pub mod tcp;
 
 pub use admission::{Admission, Entrant, Link, Links, Pass, Player, Publisher, Refused, Request};
+pub use census::{Census, Total};
 pub use plane::{ChannelPlane, DataPlane, Order, Orders, Socket, What, channel};
 pub use protocol::{Protocol, ServeError};

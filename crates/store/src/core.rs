@@ -2,22 +2,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crate::backend::{Backend, BackendError, RawChange};
 use crate::batch::{Batch, Change};
 use crate::seal::{NoNonce, Sealer};
 use crate::store::StoreError;
+use crate::syncs::Syncs;
 
 /// Writes groups of batches and remembers the first failure.
 pub(crate) struct Core {
     backend: Arc<dyn Backend>,
     sealer: Arc<Sealer>,
     healthy: Arc<AtomicBool>,
+    syncs: Syncs,
 }
 
 impl Core {
     pub(crate) fn new(backend: Arc<dyn Backend>, sealer: Arc<Sealer>, healthy: Arc<AtomicBool>) -> Self {
-        Self { backend, sealer, healthy }
+        Self { backend, sealer, healthy, syncs: Syncs::default() }
+    }
+
+    pub(crate) fn syncs(&self) -> Syncs {
+        self.syncs.clone()
     }
 
     /// Writes the batches in order and syncs once; one answer each. They go to
@@ -53,6 +60,9 @@ impl Core {
         if !changes.is_empty() {
             self.backend.apply(changes)?;
         }
-        self.backend.sync()
+        let start = Instant::now();
+        self.backend.sync()?;
+        self.syncs.took(start.elapsed());
+        Ok(())
     }
 }

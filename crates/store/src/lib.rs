@@ -22,6 +22,7 @@ mod key;
 mod schema;
 mod seal;
 mod store;
+mod syncs;
 mod writer;
 
 pub use backend::Fault;
@@ -30,3 +31,4 @@ pub use boot::OpenError;
 pub use key::KeyError;
 pub use schema::{MigrateError, Record, Schema};
 pub use store::{Hold, ScanError, Store, StoreError};
+pub use syncs::{SYNC_BOUNDS_US, Syncs};

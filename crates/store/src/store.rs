@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::key::SealKey;
 use crate::schema::Schema;
 use crate::seal::Sealer;
+use crate::syncs::Syncs;
 use crate::writer::{Answer, Writer};
 use tokio::sync::oneshot;
 
@@ -67,6 +68,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     sealer: Arc<Sealer>,
     healthy: Arc<AtomicBool>,
+    syncs: Syncs,
     _lock: Option<File>,
 }
 
@@ -110,8 +112,8 @@ impl Store {
         let sealer = Arc::new(Sealer::new(&SealKey { bytes: [0; 32] }, Schema::FIRST.version));
         let healthy = Arc::new(AtomicBool::new(true));
         let core = Core::new(backend.clone(), sealer.clone(), healthy.clone());
-        let way = Way::Direct(Mutex::new(core));
-        (Self { inner: Arc::new(Inner { way, backend, sealer, healthy, _lock: None }) }, fault)
+        let (syncs, way) = (core.syncs(), Way::Direct(Mutex::new(core)));
+        (Self { inner: Arc::new(Inner { way, backend, sealer, healthy, syncs, _lock: None }) }, fault)
     }
 
     /// A store in memory whose batches a test lets through one by one.
@@ -120,9 +122,10 @@ impl Store {
         let sealer = Arc::new(Sealer::new(&SealKey { bytes: [0; 32] }, Schema::FIRST.version));
         let healthy = Arc::new(AtomicBool::new(true));
         let core = Core::new(backend.clone(), sealer.clone(), healthy.clone());
+        let syncs = core.syncs();
         let hold = Hold(Arc::new(Mutex::new(Waiting { core, batches: VecDeque::new() })));
         let way = Way::Held(hold.clone());
-        (Self { inner: Arc::new(Inner { way, backend, sealer, healthy, _lock: None }) }, hold)
+        (Self { inner: Arc::new(Inner { way, backend, sealer, healthy, syncs, _lock: None }) }, hold)
     }
 
     pub(crate) fn threaded(
@@ -133,8 +136,9 @@ impl Store {
         let sealer = Arc::new(sealer);
         let healthy = Arc::new(AtomicBool::new(true));
         let core = Core::new(backend.clone(), sealer.clone(), healthy.clone());
+        let syncs = core.syncs();
         let way = Way::Thread(Writer::start(core, healthy.clone())?);
-        Ok(Self { inner: Arc::new(Inner { way, backend, sealer, healthy, _lock: lock }) })
+        Ok(Self { inner: Arc::new(Inner { way, backend, sealer, healthy, syncs, _lock: lock }) })
     }
 
     /// All records of a table, ordered by key. Blocks on the disk: for boot.
@@ -169,6 +173,11 @@ impl Store {
     /// Whether commits can succeed. Once false, false until restart.
     pub fn healthy(&self) -> bool {
         self.inner.healthy.load(Ordering::SeqCst)
+    }
+
+    /// How long the disk takes.
+    pub fn syncs(&self) -> Syncs {
+        self.inner.syncs.clone()
     }
 
     fn enqueue(&self, batch: Batch) -> Queued {

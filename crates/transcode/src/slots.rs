@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// one number.
 #[derive(Debug, Clone)]
 pub struct Slots {
+    count: usize,
     free: Arc<AtomicUsize>,
 }
 
@@ -14,7 +15,12 @@ impl Slots {
     /// Room for `count` streams. A stream of 1280x720 at 30 fps takes a fifth
     /// to a third of a core, so twice the number of cores is a sensible most.
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(AtomicUsize::new(count)) }
+        Self { count, free: Arc::new(AtomicUsize::new(count)) }
+    }
+
+    /// How many places are taken now.
+    pub fn taken(&self) -> usize {
+        self.count.saturating_sub(self.free.load(Ordering::Acquire))
     }
 
     /// Takes a place, or `None` when there is no room.
@@ -46,6 +52,7 @@ mod tests {
         let place = slots.clone().try_acquire();
         assert!(place.is_some());
         assert!(slots.try_acquire().is_none());
+        assert_eq!(slots.taken(), 1);
         drop(place);
         assert!(slots.try_acquire().is_some());
         assert!(Slots::new(0).try_acquire().is_none());

@@ -3,6 +3,7 @@
 mod crash;
 mod drivers;
 mod hostile;
+mod operations;
 mod restart;
 mod secrets;
 mod silence;

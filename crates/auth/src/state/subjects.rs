@@ -159,6 +159,11 @@ impl Subjects {
         self.deadlines.first_key_value().map(|(&(at, _), _)| at)
     }
 
+    /// Each block in force has a deadline.
+    pub(super) fn block_count(&self) -> usize {
+        self.deadlines.len()
+    }
+
     /// Takes the next deadline that has come; whose it is, and of which block.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<(StreamKey, SubscriberId, Action, Version)> {
         let next = self.deadlines.first_entry().filter(|next| next.key().0 <= now)?;

@@ -115,6 +115,7 @@ pub struct Webrtc {
     core: Arc<Core>,
     thread: Mutex<Option<JoinHandle<()>>>,
     local: SocketAddr,
+    slots: Slots,
 }
 
 impl Webrtc {
@@ -122,18 +123,24 @@ impl Webrtc {
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
         let Config { listen, announced, transcodes, proxies } = config;
         let slots = Slots::new(transcodes);
-        let started = shard::spawn(ShardConfig { listen, announced, slots, clock: clock.clone() });
+        let started =
+            shard::spawn(ShardConfig { listen, announced, slots: slots.clone(), clock: clock.clone() });
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
         let arrivals = Arrivals::new(ARRIVALS);
         let core = Arc::new(Core { shard, admission, proxies, resources, arrivals, clock, stop });
-        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local }))
+        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots }))
     }
 
     /// Where it listens.
     pub const fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Streams whose pictures are decoded and encoded again now.
+    pub fn transcodes(&self) -> usize {
+        self.slots.taken()
     }
 
     /// Waits for the media thread, which was told to stop.

@@ -1,0 +1,157 @@
+//! What whoever runs the server sees of it: is it ready, what does it count, how does it end.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use sluice_tests::clip::clips;
+use sluice_tests::ffmpeg;
+use sluice_tests::hls::{FOLDER, Grant};
+use sluice_tests::http::{self, Http};
+use sluice_tests::machine;
+use sluice_tests::rtmp_client::RtmpClient;
+use sluice_tests::server::{Home, Server};
+use sluice_tests::wait::eventually;
+
+const STREAM: &str = "watched";
+const ALICE: &str = "alice";
+
+/// Samples by name and labels.
+fn metrics(server: &Server) -> Result<BTreeMap<String, f64>> {
+    let answer = http::get(server.http, "/metrics")?;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = answer.text();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').context("a sample has a value")?;
+            let family = name.split('{').next().unwrap_or_default();
+            let family = ["_bucket", "_sum", "_count"].iter().fold(family, |name, end| {
+                if name.starts_with("sluice_store_sync") { name.trim_end_matches(end) } else { name }
+            });
+            assert!(text.contains(&format!("# HELP {family} ")), "{name} has no HELP");
+            assert!(text.contains(&format!("# TYPE {family} ")), "{name} has no TYPE");
+            Ok((name.to_owned(), value.parse()?))
+        })
+        .collect()
+}
+
+#[test]
+fn the_metrics_count_who_is_there_what_flows_and_who_was_refused() {
+    let _machine = machine::whole();
+    let server = Server::start().unwrap();
+    let rest = server.rest();
+    let before = metrics(&server).unwrap();
+    assert_eq!(before["sluice_streams_live{application=\"live\"}"], 0.0);
+    assert_eq!(before["sluice_sessions{protocol=\"rtmp\",role=\"publisher\"}"], 0.0);
+    let _publisher = ffmpeg::publish(&clips().unwrap().plain, &server.rtmp_url(STREAM)).unwrap();
+    rest.wait_live(STREAM).unwrap();
+    let player = RtmpClient::play(server.rtmp, STREAM).unwrap();
+    player.more(100_000).unwrap();
+    let hls = Grant::read(server.http, format!("{FOLDER}{STREAM}.m3u8")).unwrap();
+    let segment = http::get(server.http, &hls.segment).unwrap().body.len();
+
+    rest.require_codes().unwrap();
+    rest.add(STREAM, ALICE, "play").unwrap();
+    rest.block(STREAM, ALICE, 600, "play").unwrap();
+    let refused = RtmpClient::play(server.rtmp, &format!("{STREAM}?subscriberId=bob")).unwrap();
+    refused.answer().unwrap();
+
+    let now = metrics(&server).unwrap();
+    assert_eq!(now["sluice_streams_live{application=\"live\"}"], 1.0);
+    assert_eq!(now["sluice_sessions{protocol=\"rtmp\",role=\"publisher\"}"], 1.0);
+    assert_eq!(now["sluice_sessions{protocol=\"rtmp\",role=\"player\"}"], 1.0);
+    assert_eq!(now["sluice_sessions{protocol=\"hls\",role=\"player\"}"], 1.0);
+    assert!(now["sluice_received_bytes_total{protocol=\"rtmp\",role=\"publisher\"}"] > 100_000.0);
+    assert!(now["sluice_sent_bytes_total{protocol=\"rtmp\",role=\"player\"}"] >= 100_000.0);
+    assert!(now["sluice_sent_bytes_total{protocol=\"hls\",role=\"player\"}"] >= segment as f64);
+    assert_eq!(now["sluice_blocks"], 1.0);
+    assert_eq!(now["sluice_admissions_total{verdict=\"granted\"}"], 3.0);
+    assert_eq!(now["sluice_admissions_total{verdict=\"missing\"}"], 1.0);
+    assert_eq!(now["sluice_store_writable"], 1.0);
+    assert!(now["sluice_store_sync_seconds_count"] > before["sluice_store_sync_seconds_count"]);
+    assert!(now["process_resident_memory_bytes"] > 1e6 && now["process_open_fds"] > 10.0);
+    assert!(now["process_start_time_seconds"] > 1.6e9);
+
+    drop(player);
+    eventually("the player to be gone, and his bytes not", || {
+        let later = metrics(&server).ok()?;
+        let sent = "sluice_sent_bytes_total{protocol=\"rtmp\",role=\"player\"}";
+        assert!(later[sent] >= now[sent], "a counter fell");
+        (later["sluice_sessions{protocol=\"rtmp\",role=\"player\"}"] == 0.0).then_some(())
+    })
+    .unwrap();
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_drain_tells_publishers_and_players_finishes_answers_and_is_not_ready() {
+    let _machine = machine::whole();
+    let server = Server::start().unwrap();
+    let rest = server.rest();
+    assert_eq!(http::get(server.http, "/health").unwrap().text(), "ok\n");
+    assert_eq!(http::get(server.http, "/ready").unwrap().json().unwrap()["ready"], true);
+    let mut publisher = ffmpeg::publish(&clips().unwrap().plain, &server.rtmp_url(STREAM)).unwrap();
+    rest.wait_live(STREAM).unwrap();
+    let player = RtmpClient::play(server.rtmp, STREAM).unwrap();
+    player.more(100_000).unwrap();
+    let hls = Grant::read(server.http, format!("{FOLDER}{STREAM}.m3u8")).unwrap();
+    let mut half = Http::connect(server.http).unwrap();
+    half.send("GET", &hls.segment, &[], b"").unwrap();
+    let head = half.head().unwrap();
+
+    server.process.signal(Signal::TERM);
+    eventually("the server not to be ready", || match http::get(server.http, "/ready") {
+        Ok(answer) => (answer.status == 503).then_some(()),
+        Err(_) => Some(()),
+    })
+    .unwrap();
+    publisher.wait().unwrap();
+    eventually("the player's connection to end", || player.is_closed().then_some(())).unwrap();
+    let last = player.statuses().unwrap().pop().unwrap();
+    assert_eq!(last.description, "The stream was stopped.", "{last:?}");
+    let mut body = 0;
+    while let Ok(some @ 1..) = half.some(1 << 16).map(|bytes| bytes.len()) {
+        body += some;
+    }
+    assert_eq!(head.header("content-length"), Some(body.to_string().as_str()), "an answer was cut");
+    server.stop().unwrap();
+}
+
+/// A request whose body never comes, and which the server therefore waits for.
+fn unfinished(server: &Server) -> Http {
+    let mut request = Http::connect(server.http).unwrap();
+    let head = "POST /rest/v2/users/authenticate HTTP/1.1\r\nHost: localhost\r\n\
+        Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n{";
+    request.write(head.as_bytes()).unwrap();
+    assert_eq!(request.head().unwrap().status, 100);
+    request
+}
+
+#[test]
+fn a_drain_waits_no_longer_than_it_may() {
+    let server = Server::try_start(&Home::new().unwrap(), |command| {
+        command.env("SLUICE__DRAIN_SECONDS", "1");
+    })
+    .unwrap();
+    let _request = unfinished(&server);
+    let log = server.process.log.clone();
+    server.stop().unwrap();
+    assert!(log.text().contains("not everybody left in time"), "{}", log.text());
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let mut server = Server::try_start(&Home::new().unwrap(), |command| {
+        command.env("SLUICE__DRAIN_SECONDS", "600");
+    })
+    .unwrap();
+    let _request = unfinished(&server);
+    server.process.signal(Signal::TERM);
+    server.process.line("word of the drain", |line| line.contains("draining").then_some(())).unwrap();
+    server.process.signal(Signal::INT);
+    let status = server.process.wait().unwrap();
+    assert!(!status.success(), "{status}");
+    assert!(server.process.log.text().contains("second signal"), "{}", server.process.log.text());
+}
