@@ -1,12 +1,21 @@
 use super::*;
 use crate::testing::{Clip, Dice, ffmpeg};
 
-/// A still picture of one colour, with B-frames around.
-fn clip(colour: &str, size: &str) -> Clip {
+/// A still picture of one colour by a matrix, which the stream names if `said`.
+fn clip(colour: &str, size: &str, matrix: &str, said: &str) -> Clip {
     Clip::make(&format!(
-        "-f lavfi -i color=c={colour}:size={size}:rate=25 -frames:v 10 -pix_fmt yuv420p -c:v libx264 -bf 3 -g 10"
+        "-f lavfi -i color=c={colour}:size={size}:rate=25 -frames:v 10 -vf scale=out_color_matrix={matrix} \
+         -pix_fmt yuv420p {said} -c:v libx264 -bf 3 -g 10"
     ))
 }
+
+/// Matrices as streams have them: by the size, and against what the size suggests.
+const CASES: [(&str, (usize, usize), &str, &str); 4] = [
+    ("1280x720", (320, 180), "bt709", ""),
+    ("200x100", (200, 100), "bt601", ""),
+    ("1280x720", (320, 180), "bt601", "-colorspace bt470bg"),
+    ("200x100", (200, 100), "bt709", "-colorspace bt709"),
+];
 
 fn keyframe(clip: &Clip) -> &Frame {
     clip.frames.iter().find(|frame| frame.keyframe).unwrap()
@@ -22,13 +31,13 @@ fn pixels(jpeg: &[u8]) -> Vec<u8> {
 #[test]
 fn a_key_frame_becomes_a_small_jpeg_of_its_colours() {
     for (colour, expected) in [("red", [255, 0, 0]), ("blue", [0, 0, 255]), ("white", [255; 3])] {
-        for (size, small) in [("1280x720", (320, 180)), ("200x100", (200, 100))] {
-            let clip = clip(colour, size);
+        for (size, small, matrix, said) in CASES {
+            let clip = clip(colour, size, matrix, said);
             let jpeg = still(clip.tracks.video.as_ref().unwrap(), keyframe(&clip), 320).unwrap();
             let pixels = pixels(&jpeg);
             assert_eq!(pixels.len(), small.0 * small.1 * 3, "{colour} {size}");
             for (at, (got, wanted)) in pixels[..3].iter().zip(expected).enumerate() {
-                assert!(got.abs_diff(wanted) < 12, "{colour} {size}: {at} is {got}");
+                assert!(got.abs_diff(wanted) < 8, "{colour} {size} {matrix} {said}: {at} is {got}");
             }
         }
     }
