@@ -25,5 +25,6 @@ pub fn still(track: &VideoTrack, keyframe: &Frame, width: usize) -> Result<Vec<u
     shot(track, keyframe, MAX_SAMPLES)?.jpeg(width).ok_or(StillError::Encoder)
 }
 
-#[cfg(all(test, feature = "video"))]
+#[cfg(test)]
+#[cfg(feature = "video")]
 mod tests;

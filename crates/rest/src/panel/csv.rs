@@ -57,7 +57,7 @@ impl Reader<'_> {
 
     fn plain(&mut self) -> String {
         let comma = self.comma;
-        let end = self.rest.find(|c| c == comma || c == '\n' || c == '\r').unwrap_or(self.rest.len());
+        let end = self.rest.find([comma, '\n', '\r']).unwrap_or(self.rest.len());
         let (field, rest) = self.rest.split_at(end);
         self.rest = rest;
         field.to_owned()

@@ -46,12 +46,12 @@ pub(super) fn routes(cfg: &mut ServiceConfig) {
 pub(crate) struct Stills {
     kept: Mutex<HashMap<StreamKey, Kept>>,
     waiting: Semaphore,
-    making: Semaphore,
+    making: Arc<Semaphore>,
 }
 
 impl Default for Stills {
     fn default() -> Self {
-        Self { kept: Mutex::default(), waiting: Semaphore::new(WAITING), making: Semaphore::new(1) }
+        Self { kept: Mutex::default(), waiting: Semaphore::new(WAITING), making: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -106,20 +106,20 @@ async fn thumbnail(shared: Data<Shared>, _leave: Leave<Streams>, path: Path<OfSt
 async fn made(shared: &Shared, stream: StreamKey, live: &Arc<Live>) -> Result<Kept, Refused> {
     let stills = &shared.stills;
     let _waits = stills.waiting.try_acquire().map_err(|_| Refused::Crowded)?;
-    let _makes = stills.making.acquire().await.map_err(|_| Refused::Unavailable)?;
+    let makes = stills.making.clone().acquire_owned().await.map_err(|_| Refused::Unavailable)?;
     let now = shared.clock.now().mono;
     if let Some(kept) = stills.find(&stream, live, now) {
         return Ok(kept);
     }
-    let jpeg = match newest(live) {
-        Some((track, frame)) => web::block(move || transcode::still(&track, &frame, WIDTH))
-            .await
-            .map_err(|_| Refused::Unavailable)?
-            .inspect_err(|error| tracing::debug!(%stream, %error, "no thumbnail"))
-            .ok(),
-        // One may come soon; that is not kept.
-        None => return Err(Refused::NotFound),
-    };
+    // One may come soon, so that there is none yet is not kept.
+    let (track, frame) = newest(live).ok_or(Refused::NotFound)?;
+    let jpeg = web::block(move || {
+        // Whoever asked may go away; the place is taken until the work is done.
+        let _makes = makes;
+        transcode::still(&track, &frame, WIDTH)
+    });
+    let jpeg = jpeg.await.map_err(|_| Refused::Unavailable)?;
+    let jpeg = jpeg.inspect_err(|error| tracing::debug!(%stream, %error, "no thumbnail")).ok();
     let kept = Kept { generation: live.generation, since: now, jpeg: jpeg.map(Bytes::from) };
     stills.keep(stream, kept.clone());
     Ok(kept)
