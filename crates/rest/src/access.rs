@@ -9,10 +9,11 @@ use std::net::IpAddr;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, rt};
 use contract::{AppName, AppSettings, TrustedProxies, UNKNOWN_PEER};
 use ipnet::IpNet;
 
@@ -110,10 +111,10 @@ pub(crate) fn is_secure(req: &HttpRequest) -> bool {
 pub(crate) async fn own_pages_only(
     shared: Data<Shared>,
     req: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     check_origin(req.request(), &shared.options.trusted_proxies)?;
-    next.call(req).await
+    to_the_end(req, next).await
 }
 
 /// In front of every application's API: the application exists, the page is ours,
@@ -122,7 +123,7 @@ pub(crate) async fn own_pages_only(
 pub(crate) async fn allowed_only(
     shared: Data<Shared>,
     req: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let trusted = &shared.options.trusted_proxies;
     let app = req.match_info().get("app").and_then(|app| AppName::parse(app).ok());
@@ -134,7 +135,18 @@ pub(crate) async fn allowed_only(
     check_origin(req.request(), trusted)?;
     author.enter(req.method(), Area::Streams)?;
     req.extensions_mut().insert(author);
-    next.call(req).await
+    to_the_end(req, next).await
+}
+
+/// Calls what was asked for. A change is carried through by a task of its own: who
+/// hangs up in the middle of one must not keep it out of the audit log.
+async fn to_the_end<B: MessageBody + 'static>(
+    req: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let changes = !matches!(*req.method(), Method::GET | Method::HEAD);
+    let answered = next.call(req);
+    if changes { rt::spawn(answered).await.map_err(|_| Refused::Unavailable)? } else { answered.await }
 }
 
 fn allowed_address(settings: &AppSettings, caller: Caller) -> Result<Author, Refused> {

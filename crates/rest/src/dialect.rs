@@ -89,8 +89,8 @@ pub(crate) enum Refused {
     Account {
         /// Why.
         why: AccountError,
-        /// Whether the password is called `newPassword` where this was asked.
-        new: bool,
+        /// What a new password is called where this was asked.
+        password: &'static str,
     },
     /// As many look at the panel at once as may.
     #[error("Too many pages are watching; close some")]
@@ -146,10 +146,10 @@ impl Refused {
         match self {
             Self::Field { name, .. } => Some(name),
             Self::Setting { field, .. } => Some(field),
-            Self::Account { why, new } => match why {
+            Self::Account { why, password } => match why {
                 AccountError::Email | AccountError::Taken => Some("email"),
-                AccountError::Password if *new => Some("newPassword"),
-                AccountError::Password | AccountError::Wrong => Some("password"),
+                AccountError::Password => Some(password),
+                AccountError::Wrong => Some("password"),
                 AccountError::LastAdmin => Some("userType"),
                 _ => None,
             },

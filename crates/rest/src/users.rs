@@ -3,7 +3,7 @@
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use contract::Secret;
-use contract::accounts::{AddAccount, ChangeAccount, ChangePassword, RemoveAccount, Role};
+use contract::accounts::{AccountError, AddAccount, ChangeAccount, ChangePassword, RemoveAccount, Role};
 use contract::audit::{About, Deed};
 
 use crate::api::Shared;
@@ -42,7 +42,7 @@ async fn add(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Answer
         role,
     };
     let detail = format!("{} as {}", ask.email, dialect::user_type(role));
-    shared.ask(&shared.links.add_account, ask).await?.map_err(|why| Refused::Account { why, new: false })?;
+    shared.ask(&shared.links.add_account, ask).await?.map_err(|why| refused(why, "password"))?;
     shared.note(&leave.author(), Deed::AddAccount, About::default(), detail).await;
     Ok(dialect::ok(&Answer::silent_yes()))
 }
@@ -57,10 +57,7 @@ async fn change(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Ans
         password: text(&fields, "newPassword")?.map(Secret::new),
     };
     let detail = changes(&ask);
-    shared
-        .ask(&shared.links.change_account, ask)
-        .await?
-        .map_err(|why| Refused::Account { why, new: true })?;
+    shared.ask(&shared.links.change_account, ask).await?.map_err(|why| refused(why, "newPassword"))?;
     shared.note(&leave.author(), Deed::ChangeAccount, About::default(), detail).await;
     Ok(dialect::ok(&Answer::silent_yes()))
 }
@@ -80,10 +77,7 @@ fn changes(ask: &ChangeAccount) -> String {
 async fn remove(shared: Data<Shared>, leave: Leave<Accounts>, path: Path<String>) -> Answered {
     let email = path.into_inner();
     let ask = RemoveAccount { email: email.clone() };
-    shared
-        .ask(&shared.links.remove_account, ask)
-        .await?
-        .map_err(|why| Refused::Account { why, new: false })?;
+    shared.ask(&shared.links.remove_account, ask).await?.map_err(|why| refused(why, "password"))?;
     shared.note(&leave.author(), Deed::RemoveAccount, About::default(), email).await;
     Ok(dialect::ok(&Answer::silent_yes()))
 }
@@ -97,12 +91,16 @@ async fn change_password(shared: Data<Shared>, leave: Leave<Own>, req: HttpReque
         peer: leave.from,
     };
     let changed = shared.ask(&shared.links.change_password, ask).await?;
-    let revision = changed.map_err(|why| Refused::Account { why, new: true })?;
+    let revision = changed.map_err(|why| refused(why, "newPassword"))?;
     if let Some(cookie) = req.cookie(COOKIE) {
         shared.logins.renew(cookie.value(), revision);
     }
     shared.note(&leave.author(), Deed::ChangePassword, About::default(), String::new()).await;
     Ok(dialect::ok(&Answer::silent_yes()))
+}
+
+const fn refused(why: AccountError, password: &'static str) -> Refused {
+    Refused::Account { why, password }
 }
 
 fn text(fields: &Fields, name: &'static str) -> Result<Option<String>, Refused> {

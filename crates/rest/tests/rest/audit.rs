@@ -1,13 +1,16 @@
 //! What the audit log is told.
 
-use actix_web::test::TestRequest;
+use actix_web::App;
+use actix_web::dev::Service;
+use actix_web::test::{TestRequest, init_service};
 use contract::accounts::*;
 use contract::audit::{AuditEntry, AuditPage, Deed};
 use contract::auth::NotStored;
 use contract::settings::PatchError;
+use futures_util::future::poll_immediate;
 use serde_json::json;
 
-use crate::world::{World, idle, with_json};
+use crate::world::{World, idle, remote, with_json};
 
 /// What was noted, in short.
 fn short(entry: &AuditEntry) -> (Deed, Option<&str>, String, String) {
@@ -174,4 +177,24 @@ async fn the_log_is_paged_and_searched() {
         "subscriber": "alice", "detail": "publish for 60 s"
     }]});
     assert_eq!(answer, expected);
+}
+
+#[actix_web::test]
+async fn who_hangs_up_in_the_middle_of_a_change_is_noted_all_the_same() {
+    let world = World::new();
+    let cookie = world.log_in(Role::Admin).await;
+    for (req, path) in [
+        (TestRequest::delete(), "/LiveApp/rest/v2/broadcasts/cam"),
+        (TestRequest::delete(), "/rest/v2/users/b@c"),
+    ] {
+        let app = init_service(App::new().configure(|cfg| world.api.routes(cfg))).await;
+        let mut call = Box::pin(app.call(remote(req, path, &cookie).to_request()));
+        // As far as it goes without waiting for an owner.
+        assert!(poll_immediate(&mut call).await.is_none(), "{path}");
+        drop(call);
+        for _ in 0..1000 {
+            actix_web::rt::task::yield_now().await;
+        }
+        assert_eq!(world.noted().len(), 1, "{path}");
+    }
 }
