@@ -1,4 +1,5 @@
-# The web panel's files, which the server's crate `panel` embeds. Sourced after node.sh.
+# The web panel's files, which the server's crate `panel` embeds, and its tests. Sourced
+# after node.sh.
 
 panel_web=$root/crates/panel/web
 
@@ -8,18 +9,42 @@ panel_sources() {
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
 }
 
+# need_panel_packages: what the panel is built with, exactly as the lock file says.
+need_panel_packages() {
+    local lock=$tools/panel-package-lock.json
+    cmp -s "$panel_web/package-lock.json" "$lock" && [ -d "$panel_web/node_modules" ] && return
+    say "Installing the web panel's npm packages"
+    npm ci --prefix "$panel_web" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null ||
+        die "npm ci failed in crates/panel/web"
+    cp "$panel_web/package-lock.json" "$lock"
+}
+
 # need_panel: leaves the built panel in crates/panel/web/dist, and builds it only when its
 # sources have changed. Needs need_node first.
 need_panel() {
-    local built=$panel_web/dist/index.html stamp=$tools/panel-sources lock=$tools/panel-package-lock.json
+    local built=$panel_web/dist/index.html stamp=$tools/panel-sources
     [ -e "$built" ] && [ "$(panel_sources)" = "$(cat "$stamp" 2>/dev/null)" ] && return
-    if ! cmp -s "$panel_web/package-lock.json" "$lock" || [ ! -d "$panel_web/node_modules" ]; then
-        say "Installing the web panel's npm packages"
-        npm ci --prefix "$panel_web" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null ||
-            die "npm ci failed in crates/panel/web"
-        cp "$panel_web/package-lock.json" "$lock"
-    fi
+    need_panel_packages
     say "Building the web panel"
     npm run --prefix "$panel_web" --silent build -- --logLevel error || die "The web panel could not be built"
     panel_sources >"$stamp"
 }
+
+# need_panel_tests: Playwright and axe, exactly as the lock file says.
+need_panel_tests() {
+    local tests=$root/tests/panel lock=$tools/panel-tests-package-lock.json
+    cmp -s "$tests/package-lock.json" "$lock" && [ -d "$tests/node_modules" ] && return
+    say "Installing the panel's test packages"
+    npm ci --prefix "$tests" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null ||
+        die "npm ci failed in tests/panel"
+    cp "$tests/package-lock.json" "$lock"
+}
+
+# panel_checks: types and words of the panel's sources, and of its tests.
+panel_checks() {
+    say "Checking the panel's types"
+    npm run --prefix "$panel_web" --silent check && npm run --prefix "$root/tests/panel" --silent check
+}
+
+# panel_flows ARGUMENT...: every flow in a real browser against $SLUICE_BIN.
+panel_flows() { npm test --prefix "$root/tests/panel" --silent -- "$@"; }

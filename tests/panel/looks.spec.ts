@@ -32,7 +32,8 @@ const PAGES: [name: string, path: string, act?: (page: Page) => Promise<void>][]
 ];
 
 for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone', { width: 390, height: 844 }], ['narrow', { width: 360, height: 640 }]] as const) {
-  for (const scheme of ['light', 'dark'] as const) {
+  // At the narrowest only the width is in question.
+  for (const scheme of size === 'narrow' ? (['light'] as const) : (['light', 'dark'] as const)) {
     test(`every page at ${viewport.width} px, ${scheme}`, async ({ page, publisher: _ }) => {
       test.setTimeout(300_000);
       await page.setViewportSize(viewport);
@@ -54,7 +55,7 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
         if (name === 'stream' || name === 'play') await expect(page.locator('[data-state=playing]')).toBeVisible();
         expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${name} scrolls sideways`).toBeLessThanOrEqual(0);
         await page.screenshot({ path: join(SHOTS, `${name}-${size}-${scheme}.png`) });
-        if (size !== 'narrow') await accessible(page);
+        if ((size === 'desk' && scheme === 'dark') || (size === 'phone' && scheme === 'light')) await accessible(page);
       }
     });
   }

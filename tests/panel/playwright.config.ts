@@ -1,7 +1,8 @@
 import { execSync } from 'node:child_process';
 import { defineConfig } from '@playwright/test';
 
-// One server, one publisher, one browser: the flows share them, in order.
+// One server and one publisher for each file: the flows share theirs, in order, and change
+// its settings; the looks must not see that.
 export default defineConfig({
   testDir: '.',
   workers: 1,
@@ -10,6 +11,7 @@ export default defineConfig({
   expect: { timeout: 20_000 },
   reporter: [['list']],
   forbidOnly: true,
+  projects: ['flows', 'looks'].map((name) => ({ name, testMatch: `${name}.spec.ts` })),
   use: {
     viewport: { width: 1280, height: 860 },
     actionTimeout: 15_000,

@@ -92,7 +92,7 @@ export class World {
     if (!this.in) return no('Not authenticated user', null, 403);
     if (path === '/rest/v2/panel/me') return ok(this.admin);
     if (path === '/rest/v2/applications') return ok({ applications: ['live', 'LiveApp'] });
-    if (path === '/rest/v2/version') return ok({ versionName: '0.1.0' });
+    if (path === '/rest/v2/version') return ok({ serverVersion: '0.1.0' });
     if (path === '/rest/v2/panel/addresses') return ok({ rtmp: { port: 1935 }, rtmps: { port: 1936 }, http: { port: 5080 }, https: null });
     if (path === '/rest/v2/panel/settings') return ok(SETTINGS);
     if (is('GET', /\/applications\/settings\//)) return ok(this.settings, { etag: `"${this.revision}"` });

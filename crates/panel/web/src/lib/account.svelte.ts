@@ -55,7 +55,7 @@ class Account {
     const [me, apps, version] = await Promise.all([api.me(), api.applications(), api.version().catch(() => null)]);
     this.me = me;
     this.apps = apps;
-    this.version = version?.versionName ?? '';
+    this.version = version?.serverVersion ?? '';
     this.expired = false;
     this.phase = 'in';
   }

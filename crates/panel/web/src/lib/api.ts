@@ -248,7 +248,8 @@ export const api = {
   isLoggedIn: () => yes(`${console_}/authentication-status`),
   me: () => get<Me>(`${panel}/me`),
   applications: async () => (await get<{ applications: string[] }>(`${console_}/applications`)).applications,
-  version: () => get<{ versionName: string }>(`${console_}/version`),
+  /** `versionName` is Ant Media's, for its clients; ours is beside it. */
+  version: () => get<{ serverVersion: string }>(`${console_}/version`),
   addresses: () => get<Addresses>(`${panel}/addresses`),
 
   streamEvents: (asked: StreamsAsked) => `${panel}/streams/events?${query({ ...asked })}`,
