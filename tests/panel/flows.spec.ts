@@ -1,4 +1,5 @@
 // Every flow of the panel, against a live server with an ffmpeg publisher.
+import { serve } from './server.ts';
 import { accessible, ADMIN, expect, frames, isLive, logIn, moves, STREAM, test, watch } from './fixtures.ts';
 
 test.describe.configure({ mode: 'serial' });
@@ -212,12 +213,16 @@ test('who may not watch is told, and a stranger sees no picture', async ({ page,
   await expect(page.getByRole('status')).toContainText('Not allowed to watch');
 });
 
-test('the player page plays in a frame of another page', async ({ page, server, publisher: _ }) => {
+test('the player page plays in a frame of another origin', async ({ page, context, server, publisher: _ }) => {
   await logIn(page.request);
   const { dataId } = await (await page.request.get(`${REST}/alice/totp?type=play`)).json();
-  await page.goto('about:blank');
-  await page.setContent(`<iframe title="stream" width="640" height="360" allow="autoplay" src="${server.http}/live/play.html?id=${STREAM}&subscriberId=alice&subscriberCode=${dataId}"></iframe>`);
-  await moves(page.frameLocator('iframe').locator('video'));
+  const source = `${server.http}/live/play.html?id=${STREAM}&subscriberId=alice&subscriberCode=${dataId}`;
+  const other = await serve(`<iframe title="stream" width="640" height="360" allow="autoplay" src="${source}"></iframe>`);
+  const embedder = await context.newPage();
+  await embedder.goto(other.origin);
+  await moves(embedder.frameLocator('iframe').locator('video'));
+  await embedder.close();
+  other.close();
 });
 
 test('a browser publishes its camera, and the overview shows it', async ({ page, context, server, problems }) => {
@@ -249,6 +254,7 @@ test('subscribers come in from a CSV file, bad lines are told, and go out again'
   await expect(dialog.getByText(/Line 62/)).toBeVisible();
   await dialog.getByRole('button', { name: 'Done' }).click();
   await page.getByLabel('Search subscribers').fill('imported');
+  await expect(page.getByTestId('subscriber-alice')).toHaveCount(0);
   await expect(page.getByTestId('subscriber-imported-00')).toBeVisible();
   await page.getByRole('button', { name: 'Next page' }).click();
   await expect(page.getByText('26–50')).toBeVisible();

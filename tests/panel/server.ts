@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createWebServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -21,6 +22,16 @@ const udpPort = () =>
     const probe = createSocket('udp4').bind(0, '127.0.0.1', () => {
       const { port } = probe.address();
       probe.close(() => found(port));
+    });
+  });
+
+/** A page of somebody else, on an origin of its own. */
+export const serve = (html: string) =>
+  new Promise<{ origin: string; close: () => void }>((up) => {
+    const web = createWebServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(html));
+    web.listen(0, '127.0.0.1', () => {
+      const { port } = web.address() as { port: number };
+      up({ origin: `http://127.0.0.1:${port}/`, close: () => web.close() });
     });
   });
 
