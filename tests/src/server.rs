@@ -1,5 +1,6 @@
 //! The server under test: the real binary on ports and a data folder of its own.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,15 +100,18 @@ impl Server {
         let webrtc = loopback(machine::free_udp_port()?);
         let mut command = Command::new(binary()?);
         command.current_dir(machine::root()).args(["--config", "config/sluice.toml"]);
-        command.env("SLUICE__HTTP__LISTEN", http.to_string()).env("SLUICE__RTMP__LISTEN", rtmp.to_string());
-        command.env("SLUICE__WEBRTC__LISTEN", webrtc.to_string()).env("SLUICE__STORE__PATH", home.data());
-        command.env("SLUICE__HTTPS__LISTEN", https.to_string());
-        command.env("SLUICE__RTMP__TLS_LISTEN", rtmps.to_string());
+        let addresses = [http, https, rtmp, rtmps, webrtc];
+        command.envs(environment(home, addresses));
         adjust(&mut command);
         let process = Process::spawn("sluice", command)?;
         let mut server = Self { process, home: home.clone(), http, https, rtmp, rtmps, webrtc };
         server.wait_until_ready()?;
         Ok(server)
+    }
+
+    /// By which its own commands find it.
+    pub fn environment(&self) -> [(&'static str, OsString); 6] {
+        environment(&self.home, [self.http, self.https, self.rtmp, self.rtmps, self.webrtc])
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -167,6 +171,18 @@ impl Server {
         }
         Ok(())
     }
+}
+
+fn environment(home: &Home, addresses: [SocketAddr; 5]) -> [(&'static str, OsString); 6] {
+    let [http, https, rtmp, rtmps, webrtc] = addresses.map(|address| address.to_string().into());
+    [
+        ("SLUICE__HTTP__LISTEN", http),
+        ("SLUICE__HTTPS__LISTEN", https),
+        ("SLUICE__RTMP__LISTEN", rtmp),
+        ("SLUICE__RTMP__TLS_LISTEN", rtmps),
+        ("SLUICE__WEBRTC__LISTEN", webrtc),
+        ("SLUICE__STORE__PATH", home.data().into_os_string()),
+    ]
 }
 
 /// The server's binary: `SLUICE_BIN`, or what cargo builds for the profile of this test.

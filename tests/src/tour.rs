@@ -71,6 +71,12 @@ pub fn run(document: &str, server: &Server) -> Result<String> {
     ensure!(!blocks.is_empty(), "{document} has no block marked `sh tour`");
     let mut bash = Command::new("bash");
     bash.current_dir(machine::root()).args(["-c", &script(&blocks, server)]);
+    // `sluice` is the binary under test, told of the same addresses and data as the server.
+    let binary = crate::server::binary()?;
+    let folders = [binary.parent().context("a binary lies in a folder")?.to_path_buf()];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    bash.env("PATH", std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&path)))?);
+    bash.envs(server.environment());
     let mut process = crate::proc::Process::spawn("the tour", bash)?;
     drop(process.stdin()?);
     let status = process.wait_within(LIMIT).with_context(|| process.log.text())?;

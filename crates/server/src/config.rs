@@ -1,13 +1,19 @@
 //! The configuration file, and the environment over it.
 
+mod origin;
+mod problems;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use contract::AppName;
 use ipnet::IpNet;
 use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+pub(crate) use origin::{Origin, Problem};
 
 /// What `config/sluice.toml` says. The file documents each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -178,33 +184,54 @@ impl Config {
 const PREFIX: &str = "SLUICE__";
 
 impl Config {
-    /// Reads the file, then lays the environment over it.
-    pub(crate) fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+    /// Reads the file, then lays the environment over it. Whatever is wrong is told
+    /// with file, line and key.
+    pub(crate) fn load(
+        path: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Origin)> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text, env).with_context(|| format!("in {}", path.display()))
+        Self::parse(path, &text, env)
     }
 
-    fn parse(text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+    fn parse(
+        path: &Path,
+        text: &str,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Origin)> {
+        let variables: Vec<_> = env.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let names = variables.iter().map(|(name, _)| name.clone()).collect();
+        let origin = Origin::new(path, text, names);
         // Said of the file alone first, so that the error names its line.
-        toml::from_str::<Self>(text)?;
+        toml::from_str::<Self>(text).map_err(|error| anyhow!(origin.malformed(&error)))?;
         let mut table: toml::Table = toml::from_str(text)?;
-        for (name, value) in env {
-            if let Some(path) = name.strip_prefix(PREFIX) {
-                set(&mut table, path, &value).with_context(|| name.clone())?;
-                // Said of each variable alone, so that the error names it.
-                table.clone().try_into::<Self>().with_context(|| format!("in {name}"))?;
-            }
+        for (name, value) in variables {
+            set(&mut table, &name[PREFIX.len()..], &value).with_context(|| name.clone())?;
+            // Said of each variable alone, so that the error names it.
+            table.clone().try_into::<Self>().with_context(|| format!("in {name}"))?;
         }
         let config: Self = table.try_into()?;
-        if config.applications.is_empty() {
-            bail!("applications: there must be at least one");
-        }
-        if config.tls.certificate.as_os_str().is_empty() != config.tls.key.as_os_str().is_empty() {
-            bail!("tls: certificate and key belong together");
-        }
-        Ok(config)
+        let problems = problems::of(&config);
+        let told: Vec<_> = problems.iter().map(|problem| origin.tell(problem)).collect();
+        ensure!(told.is_empty(), "{}", told.join("\n"));
+        Ok((config, origin))
     }
+
+    /// TCP addresses that are listened on, and the keys that name them.
+    pub(crate) fn tcp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
+        let mut listens = vec![("http.listen", self.http.listen), ("rtmp.listen", self.rtmp.listen)];
+        if self.tls.is_on() {
+            listens.push(("https.listen", self.https.listen));
+            listens.push(("rtmp.tls_listen", self.rtmp.tls_listen));
+        }
+        listens
+    }
+}
+
+/// What is to be logged.
+pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter> {
+    Ok(EnvFilter::try_new(&config.log.level)?)
 }
 
 /// `HTTP__LISTEN` is `listen` in `[http]`.
@@ -238,11 +265,39 @@ mod tests {
         [(name.to_owned(), value.to_owned())]
     }
 
+    fn parse(text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
+        Config::parse(Path::new("sluice.toml"), text, env).map(|(config, _)| config)
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_file_line_and_key() {
+        let error = |text| format!("{:#}", parse(text, NO_ENV).unwrap_err());
+        for (text, told) in [
+            ("[http]\n\nlisten = 'nowhere'", "sluice.toml:3: http.listen: "),
+            ("[http]\nlisten = 1\n", "sluice.toml:2: http.listen: "),
+            ("# one\n[http]\nlissten = 1", "sluice.toml:3: http.lissten: unknown field"),
+            ("[http]\nlisten = '127.0.0.1", "sluice.toml:2: http.listen: "),
+            (
+                "[rtmp]\nlisten = '0.0.0.0:5080'",
+                "sluice.toml:2: rtmp.listen: 0.0.0.0:5080 is also that of http.listen",
+            ),
+            ("[tls]\nkey = 'k'", "sluice.toml: tls.certificate: certificate and key belong together"),
+            ("[log]\nlevel = 'a=b=c'", "sluice.toml:2: log.level: "),
+            ("drain_seconds = 4000", "sluice.toml:1: drain_seconds: more than 3600"),
+            ("[webrtc]\nannounced = ['0.0.0.0']", "sluice.toml:2: webrtc.announced: "),
+            ("[rtmp]\nmax_connections = 0", "sluice.toml:2: rtmp.max_connections: "),
+        ] {
+            assert!(error(text).starts_with(told), "{text}: {}", error(text));
+        }
+        let twice = parse("", env("SLUICE__RTMP__LISTEN", "127.0.0.1:5080")).unwrap_err();
+        assert!(format!("{twice:#}").starts_with("SLUICE__RTMP__LISTEN: rtmp.listen: "), "{twice:#}");
+    }
+
     #[test]
     fn the_file_says_the_defaults() {
         let file = include_str!("../../../config/sluice.toml");
-        assert_eq!(Config::parse(file, NO_ENV).unwrap(), Config::default());
-        assert_eq!(Config::parse("", NO_ENV).unwrap(), Config::default());
+        assert_eq!(parse(file, NO_ENV).unwrap(), Config::default());
+        assert_eq!(parse("", NO_ENV).unwrap(), Config::default());
     }
 
     #[test]
@@ -259,16 +314,15 @@ mod tests {
 
     #[test]
     fn the_environment_wins_and_may_hold_lists() {
-        let config =
-            Config::parse("[http]\nlisten = '127.0.0.1:1'", env("SLUICE__HTTP__LISTEN", "127.0.0.1:2"));
+        let config = parse("[http]\nlisten = '127.0.0.1:1'", env("SLUICE__HTTP__LISTEN", "127.0.0.1:2"));
         assert_eq!(config.unwrap().http.listen.port(), 2);
-        let config = Config::parse("", env("SLUICE__WEBRTC__ANNOUNCED", "['192.0.2.1', '::1']"));
+        let config = parse("", env("SLUICE__WEBRTC__ANNOUNCED", "['192.0.2.1', '::1']"));
         assert_eq!(config.unwrap().webrtc.announced.len(), 2);
     }
 
     #[test]
     fn what_is_unknown_or_malformed_is_refused_by_name() {
-        let error = |text, env| format!("{:#}", Config::parse(text, env).unwrap_err());
+        let error = |text, env| format!("{:#}", parse(text, env).unwrap_err());
         assert!(error("[http]\nlissten = 1", env("X", "")).contains("lissten"));
         assert!(error("[http]\nlisten = 'nowhere'", env("X", "")).contains("listen"));
         assert!(error("", env("SLUICE__HTTP__LISSTEN", "1")).contains("SLUICE__HTTP__LISSTEN"));

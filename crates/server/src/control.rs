@@ -14,6 +14,7 @@ use settings::Settings;
 use store::Store;
 
 use crate::config::Config;
+use crate::socket::Desk;
 
 /// The owners, running.
 pub(crate) struct Control {
@@ -91,6 +92,15 @@ impl Control {
     /// Everything that lasts.
     pub(crate) fn store(&self) -> Store {
         self.store.clone()
+    }
+
+    /// Whom the operator's commands ask.
+    pub(crate) fn desk(&self) -> Desk {
+        Desk {
+            store: self.store.clone(),
+            add_account: self.accounts.clone().recipient(),
+            change_account: self.accounts.clone().recipient(),
+        }
     }
 
     /// What auth counts.

@@ -25,8 +25,13 @@ pub(crate) fn raise(config: &Config) {
     }
 }
 
+/// How many this process may have when it has raised its limit; `None`: any number.
+pub(crate) fn most() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 /// HLS duplicates the descriptor of each HTTP connection, for fences to reach.
-fn needed(config: &Config) -> u64 {
+pub(crate) fn needed(config: &Config) -> u64 {
     let count = |connections| u64::try_from(connections).unwrap_or(u64::MAX);
     let http = count(config.http.max_connections).saturating_mul(2);
     count(config.rtmp.max_connections).saturating_add(http).saturating_add(BESIDES)

@@ -1,36 +1,67 @@
 //! Sluice: config file to running server to clean drain.
 
+mod admin;
 mod banner;
+mod check;
+mod command;
 mod config;
 mod control;
 mod descriptors;
+mod doctor;
 mod edges;
 mod metrics;
+mod socket;
 mod tls;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use contract::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
-use config::Config;
+use command::{Command, Invocation, USAGE};
+use config::{Config, Origin};
 use control::Control;
+use doctor::Health;
 use edges::Edges;
 
 fn main() -> Result<()> {
-    let Some(command) = Command::from_args(std::env::args().skip(1))? else {
-        print!("{USAGE}");
-        return Ok(());
-    };
-    let config = Config::load(&command.config, std::env::vars())?;
-    if command.check {
-        println!("{} is well-formed.", command.config.display());
-        return Ok(());
+    let Invocation { config: path, command } = Invocation::parse(std::env::args().skip(1))?;
+    match command {
+        Command::Help => print!("{USAGE}"),
+        Command::Version => println!("sluice {}", env!("CARGO_PKG_VERSION")),
+        command => act(command, &path)?,
     }
+    Ok(())
+}
+
+fn act(command: Command, path: &Path) -> Result<()> {
+    let (config, origin) = Config::load(path, std::env::vars())?;
+    match command {
+        Command::Serve | Command::Help | Command::Version => serve(config),
+        Command::Check => check(&config, &origin),
+        Command::Doctor => match doctor::examine(&config, &origin) {
+            Health::Bad => bail!("something is wrong"),
+            Health::Good | Health::Doubtful => Ok(()),
+        },
+        Command::AddUser { email, role, password } => admin::add_user(&config, email, role, password),
+        Command::ResetUser { email, password } => admin::reset_user(&config, email, password),
+        Command::Backup { file, key } => admin::backup(&config, &file, key),
+        Command::Restore { file, overwrite } => admin::restore(&config, &file, overwrite),
+    }
+}
+
+fn check(config: &Config, origin: &Origin) -> Result<()> {
+    let problems = check::problems(config);
+    let told: Vec<_> = problems.iter().map(|problem| origin.tell(problem)).collect();
+    ensure!(told.is_empty(), "{}", told.join("\n"));
+    println!("The server would start.");
+    Ok(())
+}
+
+fn serve(config: Config) -> Result<()> {
     trace(&config)?;
     descriptors::raise(&config);
     actix::System::new().block_on(run(config))
@@ -39,6 +70,10 @@ fn main() -> Result<()> {
 async fn run(config: Config) -> Result<()> {
     let clock = Clock::system();
     let control = Control::start(&config, &clock)?;
+    if let Err(error) = socket::serve(&config.store.path, control.desk()) {
+        // It serves without; the operator's commands need it stopped then.
+        tracing::error!(error = format!("{error:#}"), "no control socket");
+    }
     let stop = CancellationToken::new();
     let edges = Edges::start(&config, &control, &clock, &stop)?;
     println!("{}", edges.ready(&config, control.setup_token()).text());
@@ -82,37 +117,8 @@ impl Signals {
 }
 
 fn trace(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log.level).context("log.level")?;
+    let filter = config::log_filter(config)?;
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     Ok(())
-}
-
-const USAGE: &str = "\
-Usage: sluice [--config FILE] [--check-config]
-
-  --config FILE    configuration to use; config/sluice.toml if not given
-  --check-config   say whether the configuration is well-formed, and end
-  --help           this text
-";
-
-struct Command {
-    config: PathBuf,
-    check: bool,
-}
-
-impl Command {
-    /// `None`: only the usage is wanted.
-    fn from_args(mut args: impl Iterator<Item = String>) -> Result<Option<Self>> {
-        let mut command = Self { config: "config/sluice.toml".into(), check: false };
-        while let Some(arg) = args.next() {
-            match arg.as_str() {
-                "--config" => command.config = args.next().context("--config needs a file")?.into(),
-                "--check-config" => command.check = true,
-                "--help" | "-h" => return Ok(None),
-                other => bail!("unknown argument {other}\n\n{USAGE}"),
-            }
-        }
-        Ok(Some(command))
-    }
 }

@@ -11,8 +11,8 @@ use crate::schema::{self, MigrateError, Schema};
 use crate::seal::Sealer;
 
 /// No table's name holds a NUL, so these collide with no record.
-const VERSION: &[u8] = b"\0version";
-const KEY_ID: &[u8] = b"\0key";
+pub(crate) const VERSION: &[u8] = b"\0version";
+pub(crate) const KEY_ID: &[u8] = b"\0key";
 
 /// How many records the store keeps for itself.
 pub(crate) const META_RECORDS: usize = 2;
@@ -41,7 +41,7 @@ pub(crate) fn open(folder: &Path, key_path: &Path, schema: &Schema) -> Result<Op
 }
 
 /// A second server on one folder would acknowledge what the first overwrites.
-fn lock(folder: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|source| OpenError::Io { path: path.clone(), source })?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::backend::{Backend, BackendError, RawChange};
-use crate::batch::{Batch, Change};
+use crate::batch::{Batch, Change, Pair};
 use crate::seal::{NoNonce, Sealer};
 use crate::store::StoreError;
 use crate::syncs::Syncs;
@@ -46,6 +46,14 @@ impl Core {
                 vec![Err(StoreError::Failed); count]
             }
         }
+    }
+
+    /// Everything, as the backend holds it: what is sealed stays sealed.
+    pub(crate) fn dump(&self) -> Result<Vec<Pair>, StoreError> {
+        self.backend.scan(&[]).map_err(|cause| {
+            tracing::error!(%cause, "the store cannot be read");
+            StoreError::Failed
+        })
     }
 
     fn seal(&self, batch: Batch) -> Result<Vec<RawChange>, NoNonce> {

@@ -47,6 +47,13 @@ impl SealKey {
     }
 }
 
+impl SealKey {
+    /// Puts it into a file, in the place of another one.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), KeyError> {
+        write(path, &self.bytes).map_err(|source| KeyError::Io { path: path.to_path_buf(), source })
+    }
+}
+
 fn warn_if_shared(path: &Path) {
     let shared = |meta: fs::Metadata| meta.permissions().mode() & 0o077 != 0;
     if fs::metadata(path).is_ok_and(shared) {
@@ -57,14 +64,19 @@ fn warn_if_shared(path: &Path) {
 /// Returns when the key and the folder that holds it are on disk. The file
 /// appears whole or not at all.
 fn create(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
+    write(path, &bytes)
+}
+
+/// Puts a key in the place of whatever is there. Returns when it is on disk.
+fn write(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
     let half = path.with_extension("half");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(&bytes)?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&half, path)?;
     File::open(folder)?.sync_all()

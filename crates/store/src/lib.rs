@@ -14,6 +14,7 @@
 //!
 //! **Sealed tables** keep their values encrypted at rest, see [`Sealing`].
 
+mod archive;
 mod backend;
 mod batch;
 mod boot;
@@ -25,6 +26,7 @@ mod store;
 mod syncs;
 mod writer;
 
+pub use archive::{Archive, ArchiveError, Overwrite, RestoreError, Restored};
 pub use backend::Fault;
 pub use batch::{Batch, MAX_KEY, MAX_VALUE, Pair, Sealing, Table};
 pub use boot::OpenError;

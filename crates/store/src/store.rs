@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::archive::Archive;
 use crate::backend::{Backend, Fault, Memory};
 use crate::batch::{Batch, Pair, Table};
 use crate::boot::{self, OpenError, Opened};
@@ -14,7 +15,7 @@ use crate::key::SealKey;
 use crate::schema::Schema;
 use crate::seal::Sealer;
 use crate::syncs::Syncs;
-use crate::writer::{Answer, Writer};
+use crate::writer::{Answer, Dump, Writer};
 use tokio::sync::oneshot;
 
 /// Why a batch was not acknowledged.
@@ -170,6 +171,25 @@ impl Store {
         }
     }
 
+    /// Everything that was committed before, and nothing by half; sealed values stay
+    /// sealed. Held in memory as a whole.
+    pub fn archive(&self) -> impl Future<Output = Result<Archive, StoreError>> + Send + use<> {
+        let asked = match &self.inner.way {
+            Way::Thread(writer) => writer.dump().map(Asked::Waiting),
+            Way::Direct(core) => {
+                core.lock().unwrap_or_else(PoisonError::into_inner).dump().map(Asked::Answered)
+            }
+            Way::Held(hold) => hold.dump().map(Asked::Answered),
+        };
+        async move {
+            let records = match asked? {
+                Asked::Answered(records) => records,
+                Asked::Waiting(answer) => answer.await.unwrap_or(Err(StoreError::Failed))?,
+            };
+            Ok(Archive::new(records))
+        }
+    }
+
     /// Whether commits can succeed. Once false, false until restart.
     pub fn healthy(&self) -> bool {
         self.inner.healthy.load(Ordering::SeqCst)
@@ -207,7 +227,16 @@ struct Waiting {
     batches: VecDeque<(Batch, oneshot::Sender<Result<(), StoreError>>)>,
 }
 
+enum Asked {
+    Answered(Vec<Pair>),
+    Waiting(Dump),
+}
+
 impl Hold {
+    fn dump(&self) -> Result<Vec<Pair>, StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).core.dump()
+    }
+
     /// Writes and answers the batch that waits longest; false if none waits.
     pub fn sync_one(&self) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);

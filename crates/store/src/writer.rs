@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Pair};
 use crate::core::Core;
 use crate::store::StoreError;
 
@@ -22,9 +22,18 @@ const GROUP: usize = 256;
 
 pub(crate) type Answer = oneshot::Receiver<Result<(), StoreError>>;
 
-struct Job {
-    batch: Batch,
-    answer: oneshot::Sender<Result<(), StoreError>>,
+/// Everything in the store, as the backend holds it.
+pub(crate) type Dump = oneshot::Receiver<Result<Vec<Pair>, StoreError>>;
+
+enum Job {
+    Write {
+        batch: Batch,
+        answer: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Between two groups of batches, so that no batch is in it by half.
+    Dump {
+        answer: oneshot::Sender<Result<Vec<Pair>, StoreError>>,
+    },
 }
 
 /// The queue and the thread behind it. Dropping it waits for the thread.
@@ -45,9 +54,19 @@ impl Writer {
     /// Queues a batch; its place in the order is fixed here.
     pub(crate) fn enqueue(&self, batch: Batch) -> Result<Answer, StoreError> {
         let (answer, receiver) = oneshot::channel();
+        self.send(Job::Write { batch, answer }).map(|()| receiver)
+    }
+
+    /// Asks for everything that was written before.
+    pub(crate) fn dump(&self) -> Result<Dump, StoreError> {
+        let (answer, receiver) = oneshot::channel();
+        self.send(Job::Dump { answer }).map(|()| receiver)
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
         let queue = self.queue.as_ref().ok_or(StoreError::ReadOnly)?;
-        match queue.try_send(Job { batch, answer }) {
-            Ok(()) => Ok(receiver),
+        match queue.try_send(job) {
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(StoreError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(StoreError::ReadOnly),
         }
@@ -77,13 +96,21 @@ impl Drop for UnhealthyOnPanic<'_> {
 fn run(mut core: Core, jobs: &Receiver<Job>, healthy: &AtomicBool) {
     while let Ok(first) = jobs.recv() {
         let group = std::iter::once(first).chain(jobs.try_iter()).take(GROUP);
-        let (batches, answers): (Vec<_>, Vec<_>) = group.map(|job| (job.batch, job.answer)).unzip();
+        let (mut batches, mut answers, mut dumps) = (Vec::new(), Vec::new(), Vec::new());
+        for job in group {
+            match job {
+                Job::Write { batch, answer } => {
+                    batches.push(batch);
+                    answers.push(answer);
+                }
+                Job::Dump { answer } => dumps.push(answer),
+            }
+        }
         // Declared last, so that it acts before the askers learn of the panic.
         let _guard = UnhealthyOnPanic(healthy);
-        let results = core.write(batches);
-        for (answer, result) in answers.into_iter().zip(results) {
-            // Whoever no longer waits still had his batch written.
-            let _ = answer.send(result);
-        }
+        let results = if batches.is_empty() { Vec::new() } else { core.write(batches) };
+        // Whoever no longer waits still had his batch written.
+        answers.into_iter().zip(results).for_each(|(answer, result)| _ = answer.send(result));
+        dumps.into_iter().for_each(|answer| _ = answer.send(core.dump()));
     }
 }

@@ -11,6 +11,7 @@ use sluice_tests::http::{self, Http};
 use sluice_tests::machine;
 use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::server::{Home, Server};
+use sluice_tests::tls::Identity;
 use sluice_tests::wait::eventually;
 
 const STREAM: &str = "watched";
@@ -82,6 +83,28 @@ fn the_metrics_count_who_is_there_what_flows_and_who_was_refused() {
         (later["sluice_sessions{protocol=\"rtmp\",role=\"player\"}"] == 0.0).then_some(())
     })
     .unwrap();
+    server.stop().unwrap();
+}
+
+/// Names of ours, and of the process, in a text of queries.
+fn named(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit()));
+    words.filter(|word| word.starts_with("sluice_") || word.starts_with("process_")).collect()
+}
+
+#[test]
+fn every_metric_of_the_dashboard_and_of_the_alerts_is_there() {
+    let server = Server::start_with_tls(&Identity::new().unwrap()).unwrap();
+    let metrics = metrics(&server).unwrap();
+    for file in ["config/grafana/sluice.json", "config/prometheus/alerts.yaml"] {
+        let text = std::fs::read_to_string(machine::root().join(file)).unwrap();
+        let names = named(&text);
+        assert!(names.len() > 8, "{file}: {names:?}");
+        for name in names {
+            let known = metrics.keys().any(|key| key.split('{').next() == Some(name));
+            assert!(known, "{file} asks for {name}, which nobody counts");
+        }
+    }
     server.stop().unwrap();
 }
 

@@ -84,3 +84,77 @@ impl Tls {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+
+    /// Both ends, before the handshake.
+    pub(in super::super) fn pair() -> (Tls, ClientConnection) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone());
+        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate.clone()], key.into()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider);
+        let client = client.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::new(client.with_no_client_auth()), name).unwrap();
+        (Tls::new(Arc::new(server)).unwrap(), client)
+    }
+
+    /// Moves bytes both ways until neither end has more to say.
+    fn exchange(server: &mut Tls, client: &mut ClientConnection, heard: &mut Vec<u8>) {
+        while server.wants_write() || client.wants_write() {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            // One byte at a time, as a network may.
+            for byte in bytes {
+                let take = |plain: &[u8]| {
+                    heard.extend_from_slice(plain);
+                    Ok::<_, WireError>(())
+                };
+                server.open(&[byte], take).unwrap();
+            }
+            let answer = server.rest().unwrap().to_vec();
+            server.advance(answer.len());
+            let mut rest = answer.as_slice();
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_at_one_end_is_heard_at_the_other() {
+        let ((mut server, mut client), mut heard) = (pair(), Vec::new());
+        exchange(&mut server, &mut client, &mut heard);
+        assert!(!client.is_handshaking());
+        client.writer().write_all(&[7; 40_000]).unwrap();
+        let pieces = [IoSlice::new(b"pic"), IoSlice::new(b"ture")];
+        assert_eq!(server.seal(&pieces).unwrap(), 7);
+        exchange(&mut server, &mut client, &mut heard);
+        assert_eq!(heard, [7; 40_000]);
+        let mut picture = [0; 7];
+        client.reader().read_exact(&mut picture).unwrap();
+        assert_eq!(&picture, b"picture");
+    }
+
+    #[test]
+    fn what_is_no_tls_is_an_error() {
+        let (mut server, _) = pair();
+        let heard = server.open(b"GET / HTTP/1.1\r\n\r\n", |_: &[u8]| Ok::<_, WireError>(()));
+        assert!(matches!(heard, Err(WireError::Tls(_))));
+    }
+}

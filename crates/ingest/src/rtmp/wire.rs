@@ -374,6 +374,7 @@ impl Wire {
 mod tests {
     use tokio::net::TcpListener;
 
+    use super::super::tls;
     use super::*;
 
     async fn wire() -> (Wire, TcpStream) {
@@ -381,6 +382,63 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = listener.accept().await.unwrap().0;
         (Wire::new(socket, None, &[7; rtmp::HANDSHAKE_LEN]).unwrap(), peer)
+    }
+
+    /// A wire with TLS whose peer has shaken hands and takes nothing more.
+    async fn sealed_wire() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = listener.accept().await.unwrap().0;
+        let (server, mut client) = tls::tests::pair();
+        let mut wire = Wire::new(socket, Some(server), &[7; rtmp::HANDSHAKE_LEN]).unwrap();
+        while client.is_handshaking() || client.wants_write() {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            peer.writable().await.unwrap();
+            assert_eq!(peer.try_write(&bytes).unwrap(), bytes.len());
+            wire.pump().await.unwrap();
+            wire.write().unwrap();
+            if client.is_handshaking() {
+                peer.readable().await.unwrap();
+                let mut answer = vec![0; 1 << 16];
+                let read = peer.try_read(&mut answer).unwrap();
+                client.read_tls(&mut &answer[..read]).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        (wire, peer)
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_and_cannot_leave_is_held_or_breaks_the_connection() {
+        for begun in [Begun::Hold, Begun::Break] {
+            let (mut wire, _peer) = sealed_wire().await;
+            // Small messages, so that the one that is begun may be sealed as a whole.
+            for _ in 0..100_000 {
+                wire.push(Carries::Media, Bytes::from_static(&[7; 100]), Bytes::new());
+            }
+            wire.write().unwrap();
+            assert!(wire.queued() > 0, "the kernel took all");
+            let before = wire.queued();
+            // Either way: the peer takes nothing, so the kernel cannot be drained.
+            assert_eq!(wire.silence(begun).await, Drained::Reset);
+            assert!(wire.queued() < before, "media is still queued");
+            assert_eq!(wire.held, wire.has_begun());
+        }
+    }
+
+    #[tokio::test]
+    async fn sealed_bytes_wait_while_a_peer_is_held() {
+        let (mut wire, _peer) = sealed_wire().await;
+        wire.push(Carries::Media, vec![7; 8 << 20].into(), Bytes::new());
+        wire.write().unwrap();
+        wire.held = true;
+        let queued = wire.queued();
+        assert_eq!((wire.write().unwrap(), wire.queued(), wire.wants_write()), (0, queued, false));
+        wire.release();
+        assert!(wire.wants_write());
     }
 
     #[tokio::test]

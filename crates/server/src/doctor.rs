@@ -1,0 +1,264 @@
+//! A look at the machine: will it serve well, and if not, why.
+
+use std::fmt::Display;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use contract::Clock;
+use rustix::fs::statvfs;
+
+use crate::config::{Config, Origin};
+use crate::tls::Certificate;
+use crate::{check, descriptors};
+
+/// Less free space than this is soon none.
+const LITTLE: u64 = 1 << 30;
+
+/// With less than this nothing can be written soon.
+const NEARLY_NONE: u64 = 100 << 20;
+
+/// A block waits for one sync. Above this it is felt.
+const SLOW_SYNC: Duration = Duration::from_millis(50);
+
+/// Syncs that are timed.
+const SYNCS: usize = 9;
+
+/// A certificate that ends sooner has not been renewed when it should have been.
+const RENEW: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// When this was written; no clock can be before it.
+const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
+
+/// Two clocks of one machine that differ by more were not set by the same hand.
+const APART: u64 = 5;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Health {
+    Good,
+    Doubtful,
+    Bad,
+}
+
+/// Looks at everything, says each on a line, and gives the worst.
+pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
+    let mut report = Report(Health::Good);
+    report.configuration(config, origin);
+    report.ports(config);
+    report.addresses(config);
+    report.clock();
+    report.disk(&config.store.path);
+    report.descriptors(config);
+    report.segmentation();
+    report.certificate(config);
+    report.0
+}
+
+struct Report(Health);
+
+impl Report {
+    fn say(&mut self, health: Health, what: &str, text: impl Display) {
+        let word = match health {
+            Health::Good => "ok",
+            Health::Doubtful => "warning",
+            Health::Bad => "BAD",
+        };
+        println!("{word:<8} {what:<13} {text}");
+        self.0 = self.0.max(health);
+    }
+
+    fn configuration(&mut self, config: &Config, origin: &Origin) {
+        let problems = check::problems(config);
+        for problem in &problems {
+            self.say(Health::Bad, "configuration", origin.tell(problem));
+        }
+        if problems.is_empty() {
+            self.say(Health::Good, "configuration", "nothing keeps the server from starting");
+        }
+    }
+
+    fn ports(&mut self, config: &Config) {
+        let ours = answers(config.http.listen);
+        let mut look = |kind: &str, address: SocketAddr, free: bool| {
+            let (health, text) = match (free, ours) {
+                (true, _) => (Health::Good, "free"),
+                (false, true) => (Health::Good, "in use, by a Sluice that answers"),
+                (false, false) => (Health::Bad, "in use by another program, or not allowed"),
+            };
+            self.say(health, "port", format!("{kind} {address} {text}"));
+        };
+        for (_, address) in config.tcp_listens() {
+            look("TCP", address, TcpListener::bind(address).is_ok());
+        }
+        look("UDP", config.webrtc.listen, UdpSocket::bind(config.webrtc.listen).is_ok());
+    }
+
+    fn addresses(&mut self, config: &Config) {
+        let own: Vec<IpAddr> =
+            if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect();
+        let announced = if config.webrtc.announced.is_empty() { &own } else { &config.webrtc.announced };
+        let list = announced.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!("browsers are told to send to {list}");
+        if announced.iter().any(|ip| is_public(*ip)) {
+            self.say(Health::Good, "addresses", text);
+        } else {
+            let hint = "none of them is reached from other networks; if they should watch, say the public one in webrtc.announced";
+            self.say(Health::Doubtful, "addresses", format!("{text}; {hint}"));
+        }
+    }
+
+    fn clock(&mut self) {
+        let now = Duration::from_millis(Clock::system().now().wall.0);
+        if now < WRITTEN {
+            return self.say(Health::Bad, "clock", "in the past: one-time codes will be wrong");
+        }
+        let hardware = std::fs::read_to_string("/sys/class/rtc/rtc0/since_epoch").ok();
+        match hardware.and_then(|text| text.trim().parse::<u64>().ok()) {
+            Some(other) if other.abs_diff(now.as_secs()) > APART => {
+                let apart = other.abs_diff(now.as_secs());
+                self.say(
+                    Health::Doubtful,
+                    "clock",
+                    format!("{apart} s from the hardware clock; is time synchronised?"),
+                );
+            }
+            Some(_) => {
+                self.say(Health::Good, "clock", "agrees with the hardware clock");
+            }
+            None => {
+                self.say(Health::Good, "clock", "plausible; there is no hardware clock to compare it with");
+            }
+        }
+    }
+
+    fn disk(&mut self, folder: &Path) {
+        let there = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
+        if let Ok(disk) = statvfs(there) {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let health = match free {
+                ..NEARLY_NONE => Health::Bad,
+                NEARLY_NONE..LITTLE => Health::Doubtful,
+                _ => Health::Good,
+            };
+            self.say(health, "disk", format!("{} MiB free at {}", free >> 20, there.display()));
+        }
+        match sync_time(there) {
+            Ok(time) if time > SLOW_SYNC => {
+                self.say(Health::Doubtful, "disk", format!("{time:?} to sync; every block waits so long"));
+            }
+            Ok(time) => {
+                self.say(Health::Good, "disk", format!("{time:?} to sync"));
+            }
+            Err(error) => {
+                self.say(Health::Bad, "disk", format!("{}: {error}", there.display()));
+            }
+        }
+    }
+
+    fn descriptors(&mut self, config: &Config) {
+        let needed = descriptors::needed(config);
+        match descriptors::most() {
+            Some(most) if most < needed => {
+                let hint = "raise `ulimit -Hn` or LimitNOFILE, or lower max_connections";
+                self.say(
+                    Health::Doubtful,
+                    "descriptors",
+                    format!("{most}, and {needed} may be needed; {hint}"),
+                );
+            }
+            Some(most) => {
+                self.say(Health::Good, "descriptors", format!("{most}, of which {needed} may be needed"));
+            }
+            None => {
+                self.say(Health::Good, "descriptors", "without limit");
+            }
+        }
+    }
+
+    fn segmentation(&mut self) {
+        let segments = UdpSocket::bind("127.0.0.1:0").and_then(|socket| {
+            quinn_udp::UdpSocketState::new((&socket).into()).map(|state| state.max_gso_segments())
+        });
+        match segments {
+            Ok(2..) => {
+                self.say(Health::Good, "UDP", "the kernel cuts up packets (GSO)");
+            }
+            Ok(_) => {
+                self.say(Health::Doubtful, "UDP", "no GSO: each packet to a WebRTC player is a system call");
+            }
+            Err(error) => {
+                self.say(Health::Bad, "UDP", error);
+            }
+        }
+    }
+
+    fn certificate(&mut self, config: &Config) {
+        let certificate = match Certificate::load(&config.tls) {
+            Ok(Some(certificate)) => certificate,
+            Ok(None) => {
+                let text = "none: browsers on other machines cannot publish";
+                return self.say(Health::Doubtful, "certificate", text);
+            }
+            // The configuration's line has said why.
+            Err(_) => return,
+        };
+        let now = Duration::from_millis(Clock::system().now().wall.0);
+        match certificate.expires().map(|end| end.saturating_sub(now)) {
+            Some(Duration::ZERO) => {
+                self.say(Health::Bad, "certificate", "has expired");
+            }
+            Some(left) => {
+                let health = if left < RENEW { Health::Doubtful } else { Health::Good };
+                self.say(health, "certificate", format!("valid for {} days", left.as_secs() / 86400));
+            }
+            None => {
+                self.say(Health::Doubtful, "certificate", "does not say when it expires");
+            }
+        }
+    }
+}
+
+/// Whether a Sluice answers there.
+fn answers(mut http: SocketAddr) -> bool {
+    if http.ip().is_unspecified() {
+        http.set_ip(IpAddr::from([127, 0, 0, 1]));
+    }
+    let patience = Duration::from_secs(2);
+    let asked = TcpStream::connect_timeout(&http, patience).and_then(|mut stream| {
+        stream.set_read_timeout(Some(patience))?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer)?;
+        Ok(answer)
+    });
+    asked.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"))
+}
+
+/// The median time to have 4 KB on disk.
+fn sync_time(folder: &Path) -> std::io::Result<Duration> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    let mut times = Vec::new();
+    for _ in 0..SYNCS {
+        let start = Instant::now();
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[SYNCS / 2])
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared(ip)),
+        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()),
+    }
+}
+
+/// Behind a provider's address translation (RFC 6598).
+const fn is_shared(ip: std::net::Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    a == 100 && b & 0b1100_0000 == 64
+}

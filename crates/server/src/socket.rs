@@ -1,0 +1,162 @@
+//! The operator's way to a running server: a Unix socket in the store's folder that
+//! only the server's own user (and root) can open.
+//!
+//! One request of one line of JSON, one line of JSON as answer; a backup follows it as
+//! bytes. Started once the store is open, so that a socket which is there already is
+//! one that a dead server left. Ends with the process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actix::Recipient;
+use anyhow::{Context, Result, bail};
+use contract::Secret;
+use contract::accounts::{AddAccount, ChangeAccount, Role};
+use rustix::fs::{Mode, fchmod};
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, Socket, Type};
+use store::Store;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+/// Longest request in bytes.
+const LONGEST: u64 = 4096;
+
+/// For one request and its answer, a backup over a slow disk included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Operators at a time.
+const BACKLOG: i32 = 4;
+
+/// What an operator may ask of a running server.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub(crate) enum Ask {
+    /// Everything that lasts.
+    Backup,
+    /// Another account.
+    AddUser { email: String, role: Role, password: Secret<String> },
+    /// Another password.
+    ResetUser { email: String, password: Secret<String> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    /// Why not.
+    error: Option<String>,
+    /// How many bytes follow.
+    bytes: u64,
+}
+
+/// Where it is.
+pub(crate) fn path(folder: &Path) -> PathBuf {
+    folder.join("control.sock")
+}
+
+/// Whom the socket asks.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) store: Store,
+    pub(crate) add_account: Recipient<AddAccount>,
+    pub(crate) change_account: Recipient<ChangeAccount>,
+}
+
+/// Listens, and answers one after the other.
+pub(crate) fn serve(folder: &Path, desk: Desk) -> Result<()> {
+    let listener = listen(&path(folder))?;
+    actix_rt::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answered = tokio::time::timeout(PATIENCE, desk.answer(stream)).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                tracing::warn!("an operator left before his answer");
+            }
+        }
+    });
+    Ok(())
+}
+
+fn listen(path: &Path) -> Result<UnixListener> {
+    // Nobody else can have this folder now.
+    let _absent = std::fs::remove_file(path);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Before it has a name, so that it is never open to others.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&SockAddr::unix(path)?).with_context(|| path.display().to_string())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?)
+}
+
+impl Desk {
+    async fn answer(&self, mut stream: tokio::net::UnixStream) -> Result<()> {
+        let mut line = String::new();
+        tokio::io::BufReader::new((&mut stream).take(LONGEST)).read_line(&mut line).await?;
+        let done = match serde_json::from_str(&line) {
+            Ok(ask) => self.carry_out(ask).await,
+            Err(_) => Err(anyhow::anyhow!("not a request that this server knows")),
+        };
+        let (error, bytes) = match done {
+            Ok(bytes) => (None, bytes),
+            Err(error) => (Some(format!("{error:#}")), Vec::new()),
+        };
+        let answer = Answer { error, bytes: bytes.len() as u64 };
+        stream.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes()).await?;
+        Ok(stream.write_all(&bytes).await?)
+    }
+
+    /// Gives what follows the answer.
+    pub(crate) async fn carry_out(&self, ask: Ask) -> Result<Vec<u8>> {
+        match ask {
+            Ask::Backup => {
+                let mut bytes = Vec::new();
+                self.store.archive().await?.write(&mut bytes)?;
+                tracing::info!(bytes = bytes.len(), "backup given to the operator");
+                return Ok(bytes);
+            }
+            Ask::AddUser { email, role, password } => {
+                let (first_name, last_name) = Default::default();
+                let account = AddAccount { email: email.clone(), password, first_name, last_name, role };
+                self.add_account.send(account).await??;
+                tracing::info!(%email, "account added by the operator");
+            }
+            Ask::ResetUser { email, password } => {
+                let password = Some(password);
+                let (first_name, last_name, role) = Default::default();
+                let change = ChangeAccount { email: email.clone(), first_name, last_name, role, password };
+                self.change_account.send(change).await??;
+                tracing::info!(%email, "password changed by the operator");
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Asks the server that runs on this folder; `None`: none does.
+pub(crate) fn ask(folder: &Path, ask: &Ask) -> Result<Option<Vec<u8>>> {
+    let path = path(folder);
+    let mut stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            bail!("{}: not allowed; ask as root or as the server's user", path.display())
+        }
+        // Nobody listens, whether or not a dead server left a name.
+        Err(_) => return Ok(None),
+    };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{}\n", serde_json::to_string(ask)?).as_bytes())?;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    let answer: Answer = serde_json::from_str(&line).context("the server's answer cannot be read")?;
+    if let Some(error) = answer.error {
+        bail!(error);
+    }
+    let mut bytes = Vec::new();
+    stream.take(answer.bytes).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != answer.bytes {
+        bail!("the server ended before its answer did");
+    }
+    Ok(Some(bytes))
+}

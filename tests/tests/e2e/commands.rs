@@ -1,0 +1,171 @@
+//! The operator's commands, beside a running server and without one.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use sluice_tests::machine;
+use sluice_tests::rest::Rest;
+use sluice_tests::server::{self, Home, Server};
+
+const STREAM: &str = "saved";
+const ALICE: &str = "alice";
+const EMAIL: &str = "second@example.org";
+
+/// Runs the server's binary on a home; gives how it ended and what it said.
+fn sluice(home: &Home, words: &[&str], input: &str) -> Result<Output> {
+    let mut command = Command::new(server::binary()?);
+    command.current_dir(machine::root()).args(words).env("SLUICE__STORE__PATH", home.data());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    child.stdin.take().context("stdin is piped")?.write_all(input.as_bytes())?;
+    Ok(child.wait_with_output()?)
+}
+
+fn good(home: &Home, words: &[&str], input: &str) -> String {
+    let output = sluice(home, words, input).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+fn refused(home: &Home, words: &[&str], why: &str) {
+    let output = sluice(home, words, "").unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains(why), "{words:?}: {said}");
+}
+
+fn logs_in(rest: &Rest, email: &str, password: &str) -> bool {
+    let user = json!({"email": email, "password": password});
+    let answer = rest.call("POST", "/rest/v2/users/authenticate", Some(&user)).unwrap();
+    answer.json().unwrap()["success"] == true
+}
+
+#[test]
+fn accounts_are_made_and_mended_while_the_server_runs_and_while_it_does_not() {
+    let server = Server::start().unwrap();
+    let (home, rest) = (server.home.clone(), server.rest());
+    good(&home, &["user", "add", EMAIL], "first password\n");
+    assert!(logs_in(&rest, EMAIL, "first password"));
+    refused(&home, &["user", "add", EMAIL, "--generate"], "the account exists");
+    refused(&home, &["user", "reset", "nobody@example.org", "--generate"], "no such account");
+    refused(&home, &["user", "reset", EMAIL], "no password");
+    let said = good(&home, &["user", "reset", EMAIL, "--generate"], "");
+    let password = said.lines().find_map(|line| line.strip_prefix("Password: ")).unwrap();
+    assert!(logs_in(&rest, EMAIL, password) && !logs_in(&rest, EMAIL, "first password"));
+    server.check_log(&[password, "first password"]).unwrap();
+    let home = server.stop().unwrap();
+
+    good(&home, &["user", "reset", EMAIL], "last password\n");
+    let server = Server::start_on(home).unwrap();
+    assert!(logs_in(&server.rest(), EMAIL, "last password"));
+    server.stop().unwrap();
+}
+
+#[test]
+fn only_the_servers_own_user_may_open_its_socket() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start().unwrap();
+    let socket = std::fs::metadata(server.home.data().join("control.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    // What a dead server left is in nobody's way.
+    let home = server.kill().unwrap();
+    Server::start_on(home).unwrap().stop().unwrap();
+}
+
+#[test]
+fn a_backup_of_a_running_server_brings_everything_back_on_another() {
+    let server = Server::start().unwrap();
+    let rest = server.rest();
+    rest.require_codes().unwrap();
+    rest.add(STREAM, ALICE, "play").unwrap();
+    rest.block(STREAM, ALICE, 3600, "play").unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (bare, whole) = (path("bare"), path("whole"));
+    good(&server.home, &["backup", &bare], "");
+    good(&server.home, &["backup", "--with-key", &whole], "");
+    assert!(!holds(&bare, sluice_tests::rest::SUBSCRIBER_SECRET), "a secret is readable");
+    // What comes later is not in it.
+    rest.add(STREAM, "later", "play").unwrap();
+    refused(&server.home, &["restore", "--force", &whole], "another server uses this data folder");
+    let old = server.stop().unwrap();
+    refused(&old, &["restore", &whole], "--force");
+
+    let new = Home::new().unwrap();
+    good(&new, &["restore", &whole], "");
+    check(Server::start_on(new).unwrap());
+    let new = Home::new().unwrap();
+    assert!(good(&new, &["restore", &bare], "").contains("secrets.key"));
+    std::fs::copy(old.data().join("secrets.key"), new.data().join("secrets.key")).unwrap();
+    check(Server::start_on(new).unwrap());
+    good(&old, &["restore", "--force", &bare], "");
+    check(Server::start_on(old.clone()).unwrap());
+    good(&old, &["backup", &bare], "");
+
+    let mut cut = std::fs::read(&whole).unwrap();
+    cut.pop();
+    std::fs::write(&whole, cut).unwrap();
+    refused(&Home::new().unwrap(), &["restore", &whole], "damaged or incomplete");
+    refused(&Home::new().unwrap(), &["restore", "README.md"], "not a backup");
+    refused(&Home::new().unwrap(), &["backup", &bare], "holds no data");
+}
+
+/// The server knows who was there when the backup was made, and nobody else.
+fn check(server: Server) {
+    let rest = server.rest();
+    rest.login().unwrap();
+    let subscribers = rest.subscribers(STREAM).unwrap();
+    assert_eq!(subscribers.len(), 1, "{subscribers:?}");
+    assert_eq!(subscribers[0]["blockedType"], "play");
+    rest.code(STREAM, ALICE, "play").expect("her secret opens");
+    server.stop().unwrap();
+}
+
+fn holds(file: &str, word: &str) -> bool {
+    std::fs::read(file).unwrap().windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+#[test]
+fn a_check_finds_what_a_start_would_stumble_over() {
+    let home = Home::new().unwrap();
+    assert!(good(&home, &["--check-config"], "").contains("would start"));
+    assert!(!home.data().exists(), "a check leaves nothing behind");
+    let check = |text: &str, why: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let path = file.path().to_str().unwrap();
+        refused(&home, &["--config", path, "check"], &format!("{path}:{why}"));
+    };
+    check("[rtmp]\nlisten = '192.0.2.1:1935'", "2: rtmp.listen: not an address of this machine");
+    check("[tls]\ncertificate = '/nowhere'\nkey = '/nowhere'", "2: tls.certificate: ");
+    check("[http]\nlisten = '0.0.0.0:1935'", " rtmp.listen: ");
+    check("[http]\nport = 1", "2: http.port: unknown field");
+    std::fs::write(home.data(), "a file").unwrap();
+    refused(&home, &["check"], "is no directory");
+}
+
+#[test]
+fn the_doctor_knows_a_running_server_from_a_port_that_somebody_took() {
+    let server = Server::start().unwrap();
+    let doctor = |http: &str| {
+        let mut command = Command::new(server::binary().unwrap());
+        command.current_dir(machine::root()).arg("doctor").env("SLUICE__STORE__PATH", server.home.data());
+        command.env("SLUICE__HTTP__LISTEN", http).env("SLUICE__RTMP__LISTEN", server.rtmp.to_string());
+        command.env("SLUICE__WEBRTC__LISTEN", server.webrtc.to_string());
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (well, said) = doctor(&server.http.to_string());
+    assert!(well && said.contains("in use, by a Sluice that answers"), "{said}");
+    for what in ["addresses", "clock", "disk", "descriptors", "UDP", "certificate"] {
+        assert!(said.lines().any(|line| line.contains(what)), "{what} is missing: {said}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (well, said) = doctor(&taken.local_addr().unwrap().to_string());
+    assert!(!well && said.contains("BAD"), "{said}");
+    assert!(Path::new(&server.home.data()).exists());
+    server.stop().unwrap();
+}
