@@ -100,11 +100,18 @@ fn at_once(signal: &str) -> ! {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Whoever holds a certificate reads it again at SIGHUP; without one it must not end
+    /// the server, as it would if nobody listened.
+    _hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The name of the next one.

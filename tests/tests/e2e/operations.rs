@@ -178,3 +178,18 @@ fn a_second_signal_ends_the_server_at_once() {
     assert!(!status.success(), "{status}");
     assert!(server.process.log.text().contains("second signal"), "{}", server.process.log.text());
 }
+
+#[test]
+fn a_reload_without_a_certificate_ends_nothing() {
+    let _machine = machine::whole();
+    let server = Server::start().unwrap();
+    let publisher = ffmpeg::publish(&clips().unwrap().plain, &server.rtmp_url(STREAM)).unwrap();
+    server.rest().wait_live(STREAM).unwrap();
+    let player = RtmpClient::play(server.rtmp, STREAM).unwrap();
+    player.more(50_000).unwrap();
+    server.process.signal(Signal::HUP);
+    player.more(300_000).unwrap();
+    assert_eq!(http::get(server.http, "/health").unwrap().status, 200);
+    drop(publisher);
+    server.stop().unwrap();
+}

@@ -9,6 +9,7 @@ class Account {
   me = $state<Me | null>(null);
   apps = $state<string[]>([]);
   version = $state('');
+  liveApp = $state('');
   trouble = $state('');
   /** The login ended by itself while the panel was open. */
   expired = $state(false);
@@ -23,9 +24,9 @@ class Account {
     });
   }
 
-  /** The application that was looked at last, or the first one. */
+  /** The application that was looked at last; at first one where something happens. */
   get lastApp(): string {
-    const last = localStorage.getItem(KEY) ?? '';
+    const last = localStorage.getItem(KEY) ?? this.liveApp;
     return this.apps.includes(last) ? last : (this.apps[0] ?? 'live');
   }
   set lastApp(app: string) {
@@ -52,9 +53,15 @@ class Account {
   }
 
   async enter() {
-    const [me, apps, version] = await Promise.all([api.me(), api.applications(), api.version().catch(() => null)]);
+    const [me, apps, version, liveApp] = await Promise.all([
+      api.me(),
+      api.applications(),
+      api.version().catch(() => null),
+      api.liveApp().catch(() => undefined),
+    ]);
     this.me = me;
     this.apps = apps;
+    this.liveApp = liveApp ?? '';
     this.version = version?.serverVersion ?? '';
     this.expired = false;
     this.phase = 'in';

@@ -252,6 +252,9 @@ export const api = {
   version: () => get<{ serverVersion: string }>(`${console_}/version`),
   addresses: () => get<Addresses>(`${panel}/addresses`),
 
+  /** An application with a live stream, if there is one. */
+  liveApp: async () =>
+    (await get<{ streams: { app: string }[] }>(`${panel}/streams?${query({ live: true, size: 1 })}`)).streams[0]?.app,
   streamEvents: (asked: StreamsAsked) => `${panel}/streams/events?${query({ ...asked })}`,
   streamDetailEvents: (app: string, id: string) => `${live(app, id)}/events`,
   thumbnail: (app: string, id: string, version: number) => `${live(app, id)}/thumbnail?v=${version}`,
