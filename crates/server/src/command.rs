@@ -68,6 +68,10 @@ impl Invocation {
     }
 }
 
+/// Options without a value.
+const FLAGS: [&str; 7] =
+    ["--help", "-h", "--version", "--check-config", "--with-key", "--force", "--generate"];
+
 /// Options in any place, and the rest in order.
 struct Words {
     options: Vec<(String, Option<String>)>,
@@ -83,7 +87,8 @@ impl Words {
                     let value = args.next().with_context(|| format!("{arg} needs a value"))?;
                     words.options.push((arg, Some(value)));
                 }
-                _ if arg.starts_with('-') => words.options.push((arg, None)),
+                flag if FLAGS.contains(&flag) => words.options.push((arg, None)),
+                _ if arg.starts_with('-') => bail!("unknown option {arg}\n\n{USAGE}"),
                 _ => words.rest.push_back(arg),
             }
         }

@@ -372,7 +372,7 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::super::tls;
     use super::*;
@@ -387,7 +387,10 @@ mod tests {
     /// A wire with TLS whose peer has shaken hands and takes nothing more.
     async fn sealed_wire() -> (Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        // His own side holds less than our kernel takes, so that something stays unsent.
+        let narrow = TcpSocket::new_v4().unwrap();
+        narrow.set_recv_buffer_size(4096).unwrap();
+        let peer = narrow.connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = listener.accept().await.unwrap().0;
         let (server, mut client) = tls::tests::pair();
         let mut wire = Wire::new(socket, Some(server), &[7; rtmp::HANDSHAKE_LEN]).unwrap();
