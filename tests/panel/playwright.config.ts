@@ -7,14 +7,14 @@ export default defineConfig({
   testDir: '.',
   workers: 1,
   fullyParallel: false,
-  timeout: 60_000,
-  expect: { timeout: 20_000 },
+  timeout: 240_000,
+  expect: { timeout: 60_000 },
   reporter: [['list']],
   forbidOnly: true,
   projects: ['flows', 'looks'].map((name) => ({ name, testMatch: `${name}.spec.ts` })),
   use: {
     viewport: { width: 1280, height: 860 },
-    actionTimeout: 15_000,
+    actionTimeout: 60_000,
     trace: 'retain-on-failure',
     permissions: ['clipboard-read', 'clipboard-write'],
     launchOptions: {
