@@ -71,7 +71,7 @@ export async function isLive(request: APIRequestContext, stream = STREAM) {
     const answer = await request.get(`/live/rest/v2/broadcasts/${stream}`);
     return answer.ok() ? (await answer.json()).status : answer.status();
   };
-  await expect.poll(status, { timeout: 30_000 }).toBe('broadcasting');
+  await expect.poll(status, { timeout: 60_000 }).toBe('broadcasting');
 }
 
 /** A coarse picture of what a video shows now. */
@@ -92,7 +92,7 @@ export async function moves(video: Locator) {
       const now = await pixels(video);
       const lit = now.some((value, at) => at % 4 !== 3 && value > 40);
       return lit && now.filter((value, at) => Math.abs(value - (first[at] ?? 0)) > 24).length > 20;
-    }, { message: 'the pixels move', timeout: 30_000 })
+    }, { message: 'the pixels move', timeout: 60_000 })
     .toBe(true);
 }
 

@@ -67,7 +67,7 @@ test('a stream has a moving preview, addresses to copy, and sessions that can be
   await isLive(page.request);
   await page.goto(`/#/streams/live/${STREAM}`);
   const preview = page.getByRole('region', { name: 'Preview' });
-  await expect(preview).toHaveAttribute('data-state', 'playing', { timeout: 30_000 });
+  await expect(preview).toHaveAttribute('data-state', 'playing', { timeout: 60_000 });
   await moves(preview.locator('video'));
   await expect(page.getByText(`${server.rtmp}/live`, { exact: true })).toBeVisible();
   await page.getByRole('button', { name: 'Copy OBS stream key' }).click();
@@ -197,7 +197,7 @@ test('a block stops the player, which says so; an unblock brings the picture bac
         const [mine, others] = [await frames(video), await frames(free.locator('video'))];
         await expect.poll(() => frames(free.locator('video'))).toBeGreaterThan(others + 60);
         return (await frames(video)) - mine;
-      }, { timeout: 40_000 })
+      }, { timeout: 60_000 })
       .toBe(0);
     await page.getByRole('button', { name: 'Unblock alice' }).click();
     await expect(page.getByTestId('subscriber-alice').getByRole('button', { name: 'Block alice' })).toBeVisible();
@@ -232,7 +232,7 @@ test('a browser publishes its camera, and the overview shows it', async ({ page,
   await camera.goto('/live/publish.html?id=browser-1');
   await accessible(camera);
   await camera.getByRole('button', { name: 'Start' }).click();
-  await expect(camera.locator('main')).toHaveAttribute('data-state', 'live', { timeout: 30_000 });
+  await expect(camera.locator('main')).toHaveAttribute('data-state', 'live', { timeout: 60_000 });
   await page.goto('/#/streams/live');
   await expect(page.getByTestId('stream-browser-1')).toContainText('WebRTC');
   await camera.getByRole('button', { name: 'Stop' }).click();
