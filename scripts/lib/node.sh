@@ -55,11 +55,15 @@ need_node() {
     PATH=$tools/node/bin:$PATH
 }
 
-# need_client_packages: the browser side of the tests, exactly as the lock file says.
-need_client_packages() {
-    local clients=$root/tests/clients
-    cmp -s "$clients/package-lock.json" "$tools/package-lock.json" && [ -d "$clients/node_modules" ] && return
-    say "Installing the test pages' npm packages"
-    npm ci --prefix "$clients" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null || die "npm ci failed in tests/clients"
-    cp "$clients/package-lock.json" "$tools/package-lock.json"
+# need_locked_packages FOLDER STAMP WHAT: what FOLDER's lock file says, exactly; fetched again
+# only when that has changed since the copy of it in .tools/STAMP.
+need_locked_packages() {
+    local folder=$root/$1 stamp=$tools/$2
+    cmp -s "$folder/package-lock.json" "$stamp" && [ -d "$folder/node_modules" ] && return
+    say "Installing $3"
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null || die "npm ci failed in $1"
+    cp "$folder/package-lock.json" "$stamp"
 }
+
+# need_client_packages: the browser side of the tests.
+need_client_packages() { need_locked_packages tests/clients package-lock.json "the test pages' npm packages"; }

@@ -9,14 +9,9 @@ panel_sources() {
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
 }
 
-# need_panel_packages: what the panel is built with, exactly as the lock file says.
+# need_panel_packages: what the panel is built with.
 need_panel_packages() {
-    local lock=$tools/panel-package-lock.json
-    cmp -s "$panel_web/package-lock.json" "$lock" && [ -d "$panel_web/node_modules" ] && return
-    say "Installing the web panel's npm packages"
-    npm ci --prefix "$panel_web" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null ||
-        die "npm ci failed in crates/panel/web"
-    cp "$panel_web/package-lock.json" "$lock"
+    need_locked_packages crates/panel/web panel-package-lock.json "the web panel's npm packages"
 }
 
 # need_panel: leaves the built panel in crates/panel/web/dist, and builds it only when its
@@ -30,14 +25,9 @@ need_panel() {
     panel_sources >"$stamp"
 }
 
-# need_panel_tests: Playwright and axe, exactly as the lock file says.
+# need_panel_tests: Playwright and axe.
 need_panel_tests() {
-    local tests=$root/tests/panel lock=$tools/panel-tests-package-lock.json
-    cmp -s "$tests/package-lock.json" "$lock" && [ -d "$tests/node_modules" ] && return
-    say "Installing the panel's test packages"
-    npm ci --prefix "$tests" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null ||
-        die "npm ci failed in tests/panel"
-    cp "$tests/package-lock.json" "$lock"
+    need_locked_packages tests/panel panel-tests-package-lock.json "the panel's test packages"
 }
 
 # panel_checks: types and words of the panel's sources, and of its tests.

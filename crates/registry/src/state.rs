@@ -19,23 +19,19 @@ mod look;
 /// Who publishes a stream.
 #[derive(Debug)]
 struct Publisher {
-    session: SessionRef,
-    protocol: Protocol,
-    subscriber: Option<SubscriberId>,
-    peer: IpAddr,
-    since: WallMs,
-    standing: Arc<StandingCell>,
+    seat: Seat,
     live: Arc<Live>,
 }
 
 impl Publisher {
     fn view(&self) -> LiveView {
-        let traffic = &self.session.traffic;
+        let Seat { session, protocol, subscriber, peer, since, .. } = &self.seat;
+        let traffic = &session.traffic;
         LiveView {
-            protocol: self.protocol,
-            subscriber: self.subscriber.clone(),
-            peer: self.peer,
-            since: self.since,
+            protocol: *protocol,
+            subscriber: subscriber.clone(),
+            peer: *peer,
+            since: *since,
             tracks: self.live.frames.tracks(),
             received_bytes: traffic.received_bytes(),
             video_bytes: traffic.track_bytes(TrackKind::Video),
@@ -45,7 +41,7 @@ impl Publisher {
     }
 }
 
-/// Who plays it.
+/// A session's place in a stream.
 #[derive(Debug)]
 struct Seat {
     session: SessionRef,
@@ -193,15 +189,15 @@ impl State {
             keyframes_only: KeyframesOnly::default(),
         };
         let row = self.row(&ask.stream);
-        let before = row.set_publisher(Some(Publisher {
+        let seat = Seat {
             session: ask.session.clone(),
             protocol: ask.protocol,
             subscriber: ask.subscriber.clone(),
             peer: ask.peer,
             since: now,
             standing: ask.standing.clone(),
-            live: Arc::new(live),
-        }));
+        };
+        let before = row.set_publisher(Some(Publisher { seat, live: Arc::new(live) }));
         let first = row.record.as_mut().filter(|record| !record.finished).map(|record| {
             record.finished = true;
             record.clone()
@@ -217,7 +213,7 @@ impl State {
             return Err(PublishRefused::Dates);
         }
         match &row.publisher {
-            Some(current) if ask.replaces != Some(current.session.id) => {
+            Some(current) if ask.replaces != Some(current.seat.session.id) => {
                 Err(PublishRefused::AlreadyPublishing)
             }
             current => Ok(current.is_some()),
@@ -226,10 +222,11 @@ impl State {
 
     fn remember(&mut self, stream: &StreamKey, ended: Option<Publisher>) {
         self.past.retain(|past| past.live.strong_count() > 0);
-        if let Some(Publisher { subscriber, live, .. }) = ended
+        if let Some(Publisher { seat, live }) = ended
             && Arc::strong_count(&live) > 1
         {
-            self.past.push(Past { stream: stream.clone(), subscriber, live: Arc::downgrade(&live) });
+            let (stream, live) = (stream.clone(), Arc::downgrade(&live));
+            self.past.push(Past { stream, subscriber: seat.subscriber, live });
         }
     }
 
@@ -278,7 +275,7 @@ impl State {
     pub(crate) fn end(&mut self, key: &StreamKey, session: SessionId) {
         let Some(row) = self.rows.get_mut(key) else { return };
         row.players.remove(&session);
-        if row.publisher.as_ref().is_some_and(|p| p.session.id == session) {
+        if row.publisher.as_ref().is_some_and(|p| p.seat.session.id == session) {
             let ended = row.set_publisher(None);
             self.remember(key, ended);
         }
@@ -289,11 +286,13 @@ impl State {
     /// are to be hushed are returned.
     pub(crate) fn silence(&mut self, key: &StreamKey, session: SessionId) -> Vec<SessionRef> {
         let Some(row) = self.rows.get_mut(key) else { return Vec::new() };
-        let Some(publisher) = row.publisher.take_if(|p| p.session.id == session) else { return Vec::new() };
+        let Some(publisher) = row.publisher.take_if(|p| p.seat.session.id == session) else {
+            return Vec::new();
+        };
         row.set_publisher(None);
         silence(&publisher.live);
         let players = row.audience();
-        if let Some(subscriber) = &publisher.subscriber {
+        if let Some(subscriber) = &publisher.seat.subscriber {
             self.silence_past(key, Some(subscriber));
         }
         self.forget_idle(key);
@@ -310,7 +309,7 @@ impl State {
 
     /// The publisher's session, if there is one.
     pub(crate) fn publisher(&self, key: &StreamKey) -> Option<SessionRef> {
-        Some(self.rows.get(key)?.publisher.as_ref()?.session.clone())
+        Some(self.rows.get(key)?.publisher.as_ref()?.seat.session.clone())
     }
 
     /// One stream.
@@ -382,7 +381,7 @@ impl State {
         self.silence_past(key, None);
         let Some(row) = self.rows.get(key) else { return Vec::new() };
         row.publisher.iter().for_each(|p| silence(&p.live));
-        let mut sessions: Vec<_> = row.publisher.iter().map(|p| p.session.clone()).collect();
+        let mut sessions: Vec<_> = row.publisher.iter().map(|p| p.seat.session.clone()).collect();
         sessions.extend(row.audience());
         sessions
     }

@@ -24,9 +24,9 @@ impl State {
         now: WallMs,
     ) -> Option<SessionPage> {
         let row = self.rows.get(&ask.stream).filter(|row| row.is_shown())?;
-        let publisher = row.publisher.iter().map(Publisher::session_view);
+        let publisher = row.publisher.iter().map(|publisher| publisher.seat.view(Action::Publish));
         let there = row.players.iter().filter(|(_, seat)| seat.is_taken(settings, now));
-        let players = there.map(|(_, seat)| seat.session_view());
+        let players = there.map(|(_, seat)| seat.view(Action::Play));
         Some(SessionPage {
             at: now,
             stream: row.line(&ask.stream, settings, now),
@@ -37,7 +37,7 @@ impl State {
     /// One session of a stream.
     pub(crate) fn session(&self, stream: &StreamKey, id: SessionId) -> Option<SessionRef> {
         let row = self.rows.get(stream)?;
-        let publisher = row.publisher.as_ref().map(|p| &p.session).filter(|session| session.id == id);
+        let publisher = row.publisher.as_ref().map(|p| &p.seat.session).filter(|session| session.id == id);
         publisher.or_else(|| row.players.get(&id).map(|seat| &seat.session)).cloned()
     }
 
@@ -63,33 +63,21 @@ impl Row {
     }
 }
 
-impl Publisher {
-    fn session_view(&self) -> SessionView {
-        SessionView {
-            id: self.session.id,
-            role: Action::Publish,
-            protocol: self.protocol,
-            subscriber: self.subscriber.clone(),
-            peer: self.peer,
-            since: self.since,
-            bytes: self.session.traffic.received_bytes(),
-            gaps: self.session.traffic.gaps(),
-            standing: self.standing.get(),
-        }
-    }
-}
-
 impl Seat {
-    fn session_view(&self) -> SessionView {
+    fn view(&self, role: Action) -> SessionView {
+        let traffic = &self.session.traffic;
         SessionView {
             id: self.session.id,
-            role: Action::Play,
+            role,
             protocol: self.protocol,
             subscriber: self.subscriber.clone(),
             peer: self.peer,
             since: self.since,
-            bytes: self.session.traffic.sent_bytes(),
-            gaps: self.session.traffic.gaps(),
+            bytes: match role {
+                Action::Publish => traffic.received_bytes(),
+                Action::Play => traffic.sent_bytes(),
+            },
+            gaps: traffic.gaps(),
             standing: self.standing.get(),
         }
     }
