@@ -160,7 +160,8 @@ impl Archive {
     }
 
     /// Puts it into a data folder on which no server runs. Whatever happens, the
-    /// folder holds the old data or the new.
+    /// folder holds the old data or the new, and no key is lost: one that has to make
+    /// room stays beside its old place, under its name and its own id.
     pub fn restore(
         &self,
         folder: &Path,
@@ -175,13 +176,15 @@ impl Archive {
         if there.exists() && overwrite == Overwrite::Refuse {
             return Err(RestoreError::NotEmpty(folder.to_path_buf()));
         }
-        let restored = self.place_key(key_path, overwrite)?;
+        let key = self.key_to_place(key_path, overwrite)?;
         remove(&new).map_err(at)?;
         self.fill(&Disk::open(&new)?).map_err(OpenError::from)?;
         // With data there, both names change at once; the old data is removed after.
         let flags = if there.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
         renameat_with(CWD, &new, CWD, &there, flags).map_err(|error| at(error.into()))?;
         sync_path(folder)?;
+        // Only now: until here the old data is there and needs its own.
+        let restored = key.place(key_path)?;
         remove(&new).map_err(at)?;
         Ok(restored)
     }
@@ -193,22 +196,24 @@ impl Archive {
         disk.sync()
     }
 
-    /// The key file must be the one that the records were sealed with, or be missing.
-    fn place_key(&self, path: &Path, overwrite: Overwrite) -> Result<Restored, RestoreError> {
+    /// The key file must be the one that the records were sealed with, or be missing,
+    /// or make room.
+    fn key_to_place(&self, path: &Path, overwrite: Overwrite) -> Result<KeyToPlace<'_>, RestoreError> {
         let wanted = self.key_id().ok_or(RestoreError::Incomplete)?;
         let there = match SealKey::load(path) {
-            Ok(key) => Some(key.id()),
+            Ok(key) => Some(key),
             Err(KeyError::Missing { .. }) => None,
             Err(error) => return Err(error.into()),
         };
         match (&self.key, there) {
-            (_, Some(id)) if id == wanted => Ok(Restored::Whole),
-            (Some(key), None) => Ok(key.save(path).map(|()| Restored::Whole)?),
-            (Some(key), Some(_)) if overwrite == Overwrite::Allow => {
-                Ok(key.save(path).map(|()| Restored::Whole)?)
+            (_, Some(there)) if there.id() == wanted => Ok(KeyToPlace::IsThere),
+            (None, None) => Ok(KeyToPlace::IsKeptApart),
+            (Some(key), None) => Ok(KeyToPlace::New(key)),
+            (Some(key), Some(there)) if overwrite == Overwrite::Allow => {
+                there.save(&there.apart(path))?;
+                Ok(KeyToPlace::New(key))
             }
             (_, Some(_)) => Err(RestoreError::OtherKey(path.to_path_buf())),
-            (None, None) => Ok(Restored::NeedsKey),
         }
     }
 
@@ -231,6 +236,23 @@ impl Archive {
 impl std::fmt::Debug for Archive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Archive").field("records", &self.records.len()).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of the key file.
+enum KeyToPlace<'a> {
+    IsThere,
+    IsKeptApart,
+    New(&'a SealKey),
+}
+
+impl KeyToPlace<'_> {
+    fn place(&self, path: &Path) -> Result<Restored, KeyError> {
+        match self {
+            Self::IsThere => Ok(Restored::Whole),
+            Self::IsKeptApart => Ok(Restored::NeedsKey),
+            Self::New(key) => key.save(path).map(|()| Restored::Whole),
+        }
     }
 }
 
@@ -344,6 +366,24 @@ mod tests {
         assert_eq!(restore(Overwrite::Allow).unwrap(), Restored::Whole);
         fs::write(&key, [9; 32]).unwrap();
         assert!(matches!(restore(Overwrite::Allow), Err(RestoreError::OtherKey(_))));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_makes_room_is_kept_and_stays_in_use_if_nothing_was_restored() {
+        let (folder, archive) = stored().await;
+        let archive = archive.with_key(&folder.path().join("key")).unwrap();
+        let (other, _) = stored().await;
+        let (data, key) = (other.path().join("data"), other.path().join("key"));
+        let before = SealKey::load(&key).unwrap();
+        // What stands in the way of the new data.
+        fs::write(data.join("sled.restoring"), b"").unwrap();
+        assert!(archive.restore(&data, &key, Overwrite::Allow).is_err());
+        assert!(holds(&data, &key), "the old data with its own key");
+        fs::remove_file(data.join("sled.restoring")).unwrap();
+        assert_eq!(archive.restore(&data, &key, Overwrite::Allow).unwrap(), Restored::Whole);
+        assert!(holds(&data, &key));
+        assert_ne!(SealKey::load(&key).unwrap().bytes, before.bytes);
+        assert_eq!(SealKey::load(&before.apart(&key)).unwrap().bytes, before.bytes);
     }
 
     #[tokio::test]

@@ -1,11 +1,13 @@
 //! The key file.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::whole::write_whole;
 
 /// Names a key without telling it.
 pub(crate) type KeyId = [u8; 8];
@@ -45,12 +47,18 @@ impl SealKey {
             loaded => loaded,
         }
     }
-}
 
-impl SealKey {
+    /// Where it is kept when another takes its place: beside that, with its id.
+    pub(crate) fn apart(&self, path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{:016x}", u64::from_be_bytes(self.id())));
+        name.into()
+    }
+
     /// Puts it into a file, in the place of another one.
     pub(crate) fn save(&self, path: &Path) -> Result<(), KeyError> {
-        write(path, &self.bytes).map_err(|source| KeyError::Io { path: path.to_path_buf(), source })
+        write_whole(path, |file| file.write_all(&self.bytes))
+            .map_err(|source| KeyError::Io { path: path.to_path_buf(), source })
     }
 }
 
@@ -61,25 +69,10 @@ fn warn_if_shared(path: &Path) {
     }
 }
 
-/// Returns when the key and the folder that holds it are on disk. The file
-/// appears whole or not at all.
 fn create(path: &Path) -> io::Result<()> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
-    write(path, &bytes)
-}
-
-/// Puts a key in the place of whatever is there. Returns when it is on disk.
-fn write(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let half = path.with_extension("half");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&half, path)?;
-    File::open(folder)?.sync_all()
+    write_whole(path, |file| file.write_all(&bytes))
 }
 
 /// Why the store has no key; the operator must act.

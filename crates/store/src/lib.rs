@@ -24,6 +24,7 @@ mod schema;
 mod seal;
 mod store;
 mod syncs;
+mod whole;
 mod writer;
 
 pub use archive::{Archive, ArchiveError, Overwrite, RestoreError, Restored};
@@ -34,3 +35,4 @@ pub use key::KeyError;
 pub use schema::{MigrateError, Record, Schema};
 pub use store::{Hold, ScanError, Store, StoreError};
 pub use syncs::{SYNC_BOUNDS_US, Syncs};
+pub use whole::write_whole;

@@ -30,13 +30,17 @@ impl Tls {
     }
 
     /// Takes bytes of the socket; gives what they carry to `take`, piece by piece.
+    /// Fails with [`WireError::Closed`] where something follows the peer's last word.
     pub(super) fn open<E: Into<WireError>>(
         &mut self,
         mut bytes: &[u8],
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), WireError> {
         while !bytes.is_empty() {
-            self.connection.read_tls(&mut bytes)?;
+            // After a `close_notify` it takes nothing, for ever.
+            if self.connection.read_tls(&mut bytes)? == 0 {
+                return Err(WireError::Closed);
+            }
             let mut left = self.connection.process_new_packets()?.plaintext_bytes_to_read();
             while left > 0 {
                 let count = self.connection.reader().read(&mut self.opened)?;
@@ -149,6 +153,16 @@ pub(super) mod tests {
         let mut picture = [0; 7];
         client.reader().read_exact(&mut picture).unwrap();
         assert_eq!(&picture, b"picture");
+    }
+
+    #[test]
+    fn what_follows_the_peers_last_word_ends_the_connection() {
+        let ((mut server, mut client), mut heard) = (pair(), Vec::new());
+        exchange(&mut server, &mut client, &mut heard);
+        client.send_close_notify();
+        exchange(&mut server, &mut client, &mut heard);
+        let after = server.open(&[0; 8192], |_: &[u8]| Ok::<_, WireError>(()));
+        assert!(matches!(after, Err(WireError::Closed)));
     }
 
     #[test]
