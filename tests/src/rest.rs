@@ -61,6 +61,12 @@ impl Rest {
         if self.must("GET", "/rest/v2/first-login-status", None)?["success"] == true {
             self.succeed("POST", "/rest/v2/users/initial", Some(&user))?;
         }
+        self.login_as(EMAIL, PASSWORD)
+    }
+
+    /// Logs in to the console with an account that is there.
+    pub fn login_as(&self, email: &str, password: &str) -> Result<()> {
+        let user = json!({"email": email, "password": password});
         let answer = self.succeed("POST", "/rest/v2/users/authenticate", Some(&user))?;
         *self.cookie.lock().unwrap_or_else(PoisonError::into_inner) = answer.cookies();
         Ok(())

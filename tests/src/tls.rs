@@ -72,8 +72,10 @@ impl TlsClient {
         let provider = Arc::new(default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody));
+        let mut config = config.with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let name = ServerName::try_from("localhost")?;
-        let connection = ClientConnection::new(Arc::new(config.with_no_client_auth()), name)?;
+        let connection = ClientConnection::new(Arc::new(config), name)?;
         let mut client = Self { connection, stream, sealed: 0 };
         while client.connection.is_handshaking() {
             client.send()?;
@@ -81,6 +83,11 @@ impl TlsClient {
         }
         client.send()?;
         Ok(client)
+    }
+
+    /// What it speaks, of HTTP/2 and HTTP/1.1 (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
     }
 
     /// The server's certificate as DER.

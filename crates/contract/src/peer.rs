@@ -21,6 +21,15 @@ pub fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether cookies of an answer may be `Secure`: the connection is TLS, or a proxy says
+/// once in `X-Forwarded-Proto` that its own is. Who claims it falsely gets a cookie that
+/// his browser will not send back.
+pub fn is_over_tls<'a>(own: bool, forwarded_proto: impl IntoIterator<Item = &'a str>) -> bool {
+    let mut said = forwarded_proto.into_iter();
+    let forwarded = said.next().is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+    own || (forwarded && said.next().is_none())
+}
+
 /// Stands for a peer whose address is not known: no rule but "everybody" contains it.
 pub const UNKNOWN_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -69,6 +78,16 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_proxy_says_once_that_its_connection_is_tls() {
+        assert!(is_over_tls(true, []) && is_over_tls(false, ["HTTPS"]));
+        assert!(
+            !is_over_tls(false, [])
+                && !is_over_tls(false, ["http"])
+                && !is_over_tls(false, ["https", "http"])
+        );
     }
 
     #[test]

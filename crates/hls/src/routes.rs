@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, X_FORWARDED_FOR};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, X_FORWARDED_FOR, X_FORWARDED_PROTO,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use contract::{AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER};
+use contract::{
+    AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER, is_over_tls,
+};
 use serde::Deserialize;
 
 use crate::body::{FileBody, NoBody};
@@ -112,7 +116,8 @@ async fn serve(edge: &Arc<Edge>, request: &HttpRequest) -> Result<HttpResponse, 
         Refusal::Unavailable
     })?;
     let head = request.method() == Method::HEAD;
-    let sealed = request.app_config().secure();
+    let forwarded = request.headers().get_all(X_FORWARDED_PROTO).map(|v| v.to_str().unwrap_or("?"));
+    let sealed = is_over_tls(request.app_config().secure(), forwarded);
     let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed };
     visit.fetch(connection).await
 }

@@ -14,7 +14,7 @@ use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, rt};
-use contract::{AppName, AppSettings, TrustedProxies, UNKNOWN_PEER};
+use contract::{AppName, AppSettings, TrustedProxies, UNKNOWN_PEER, is_over_tls};
 use ipnet::IpNet;
 
 use crate::api::Shared;
@@ -100,11 +100,10 @@ fn check_origin(req: &HttpRequest, trusted: &TrustedProxies) -> Result<(), Refus
     if same { Ok(()) } else { Err(Refused::ForeignOrigin) }
 }
 
-/// Whether the caller's own connection, or that of a proxy in front of us, is TLS.
-/// Who claims it falsely gets a cookie that his browser will not send back.
+/// Whether cookies of the answer may be `Secure`.
 pub(crate) fn is_secure(req: &HttpRequest) -> bool {
-    let forwarded = only(req.headers(), &HeaderName::from_static(FORWARDED_PROTO));
-    req.app_config().secure() || forwarded.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+    let forwarded = req.headers().get_all(FORWARDED_PROTO).map(|v| v.to_str().unwrap_or("?"));
+    is_over_tls(req.app_config().secure(), forwarded)
 }
 
 /// In front of the console: every address, but no foreign page.

@@ -29,7 +29,7 @@ use crate::{access, broadcasts, console, pages, panel, statistics, subscribers, 
 
 /// An owner that takes longer than this is given up. A block waits for its fence
 /// (250 ms) and one synced write, so only a stuck disk comes near.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whom the control API asks. One message each is all it needs of them.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use contract::accounts::{Account, AccountsView, Role};
+use contract::accounts::{Account, AccountsView};
 use data_encoding::BASE64URL_NOPAD;
 
 /// A login that is not used for so long is over.
@@ -70,22 +70,17 @@ impl Logins {
         let token = parse(cookie)?;
         let mut table = self.table();
         let entry = table.get_mut(&token)?;
-        match self.role(&entry.account).filter(|_| !entry.is_over(now)) {
-            Some(role) => {
-                entry.used = now;
-                Some(Account { role, ..entry.account.clone() })
-            }
-            None => {
-                table.remove(&token);
-                None
-            }
-        }
-    }
-
-    /// `None`: the account is gone, or has another password than the login proved.
-    fn role(&self, account: &Account) -> Option<Role> {
-        let current = self.accounts.get(&account.email)?;
-        (current.revision == account.revision).then_some(current.role)
+        let current = self.accounts.get(&entry.account.email).filter(|_| !entry.is_over(now));
+        let Some(current) = current else {
+            table.remove(&token);
+            return None;
+        };
+        // Of another password: he may be the one who changes it now, and has his login
+        // renewed in a moment.
+        (current.revision == entry.account.revision).then(|| {
+            entry.used = now;
+            Account { role: current.role, ..entry.account.clone() }
+        })
     }
 
     /// A login goes on though its account has another password now: it was the one
@@ -95,6 +90,11 @@ impl Logins {
         if let Some(entry) = self.table().get_mut(&token) {
             entry.account.revision = revision;
         }
+    }
+
+    /// Ends all logins of an account, which another may come to have the name of.
+    pub(crate) fn close_all(&self, email: &str) {
+        self.table().retain(|_, entry| entry.account.email != email);
     }
 
     /// Ends a login.
@@ -119,6 +119,8 @@ mod tests {
 
     use contract::accounts::{AccountView, AccountsTable};
     use tokio::sync::watch;
+
+    use contract::accounts::Role;
 
     use super::*;
 
@@ -167,6 +169,7 @@ mod tests {
         let ((logins, accounts), now) = (logins(), Instant::now());
         let (his, other) = (logins.open(admin(), now).unwrap(), logins.open(admin(), now).unwrap());
         accounts.send_replace(table(Role::Admin, 2));
+        assert_eq!(logins.account(&his, now), None, "not yet");
         logins.renew(&his, 2);
         assert!(logins.account(&his, now).is_some());
         assert_eq!(logins.account(&other, now), None);
@@ -182,6 +185,10 @@ mod tests {
         accounts.send_replace(Arc::default());
         assert_eq!(logins.account(&cookie, now), None);
         accounts.send_replace(table(Role::Admin, 1));
+        assert_eq!(logins.account(&cookie, now), None);
+        // Nor if nobody came while it was gone.
+        let cookie = logins.open(admin(), now).unwrap();
+        logins.close_all("a@example.org");
         assert_eq!(logins.account(&cookie, now), None);
     }
 

@@ -1,18 +1,17 @@
 //! What an operator does by command: accounts, backup, restore. Through the running
 //! server's socket if there is one, else on the data folder itself.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use actix::prelude::*;
 use anyhow::{Context, Result, bail, ensure};
+use audit::Audit;
 use auth::Accounts;
 use contract::accounts::Role;
 use contract::{Clock, Secret};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-use store::{Archive, Overwrite, Restored, Store};
+use store::{Archive, Overwrite, Restored, Store, write_whole};
 
 use crate::command::{Key, Password};
 use crate::config::Config;
@@ -42,7 +41,7 @@ pub(crate) fn backup(config: &Config, file: &Path, key: Key) -> Result<()> {
     if key == Key::Included {
         archive = archive.with_key(&config.store.key_path())?;
     }
-    write(file, &archive).with_context(|| file.display().to_string())?;
+    write_whole(file, |out| archive.write(out)).with_context(|| file.display().to_string())?;
     println!("{} records in {}.", archive.len(), file.display());
     if key == Key::LeftOut {
         println!(
@@ -51,15 +50,6 @@ pub(crate) fn backup(config: &Config, file: &Path, key: Key) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The file is there whole or not at all, and on disk when this returns.
-fn write(file: &Path, archive: &Archive) -> Result<()> {
-    let half = file.with_extension("half");
-    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
-    archive.write(&mut out)?;
-    out.sync_all()?;
-    Ok(std::fs::rename(&half, file)?)
 }
 
 /// Puts a backup into the data folder.
@@ -89,9 +79,16 @@ fn ask(config: &Config, ask: Ask) -> Result<Vec<u8>> {
 
 async fn alone(config: &Config, ask: Ask) -> Result<Vec<u8>> {
     let store = Store::open(&config.store.path, &config.store.key_path())?;
-    let accounts = Accounts::load(store.clone(), Clock::system())?.start();
-    let desk =
-        Desk { store, add_account: accounts.clone().recipient(), change_account: accounts.recipient() };
+    let clock = Clock::system();
+    let accounts = Accounts::load(store.clone(), clock.clone())?.start();
+    let audit = Audit::load(store.clone())?.start();
+    let desk = Desk {
+        store,
+        add_account: accounts.clone().recipient(),
+        change_account: accounts.recipient(),
+        note: audit.recipient(),
+        clock,
+    };
     desk.carry_out(ask).await
 }
 

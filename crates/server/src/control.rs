@@ -95,11 +95,13 @@ impl Control {
     }
 
     /// Whom the operator's commands ask.
-    pub(crate) fn desk(&self) -> Desk {
+    pub(crate) fn desk(&self, clock: &Clock) -> Desk {
         Desk {
             store: self.store.clone(),
             add_account: self.accounts.clone().recipient(),
             change_account: self.accounts.clone().recipient(),
+            note: self.audit.clone().recipient(),
+            clock: clock.clone(),
         }
     }
 

@@ -70,7 +70,7 @@ fn serve(config: Config) -> Result<()> {
 async fn run(config: Config) -> Result<()> {
     let clock = Clock::system();
     let control = Control::start(&config, &clock)?;
-    if let Err(error) = socket::serve(&config.store.path, control.desk()) {
+    if let Err(error) = socket::serve(&config.store.path, control.desk(&clock)) {
         // It serves without; the operator's commands need it stopped then.
         tracing::error!(error = format!("{error:#}"), "no control socket");
     }

@@ -6,14 +6,16 @@
 //! one that a dead server left. Ends with the process.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actix::Recipient;
 use anyhow::{Context, Result, bail};
-use contract::Secret;
 use contract::accounts::{AddAccount, ChangeAccount, Role};
+use contract::audit::{About, AuditEntry, Deed, Note};
+use contract::{Clock, Secret};
 use rustix::fs::{Mode, fchmod};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -26,6 +28,8 @@ const LONGEST: u64 = 4096;
 
 /// For one request and its answer, a backup over a slow disk included.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Operators at a time.
 const BACKLOG: i32 = 4;
@@ -61,13 +65,24 @@ pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) add_account: Recipient<AddAccount>,
     pub(crate) change_account: Recipient<ChangeAccount>,
+    pub(crate) note: Recipient<Note>,
+    pub(crate) clock: Clock,
 }
 
 /// Listens, and answers one after the other.
 pub(crate) fn serve(folder: &Path, desk: Desk) -> Result<()> {
     let listener = listen(&path(folder))?;
     actix_rt::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: let some close.
+                    tracing::warn!(%error, "control socket: accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
             let answered = tokio::time::timeout(PATIENCE, desk.answer(stream)).await;
             if !matches!(answered, Ok(Ok(()))) {
                 tracing::warn!("an operator left before his answer");
@@ -110,8 +125,13 @@ impl Desk {
     pub(crate) async fn carry_out(&self, ask: Ask) -> Result<Vec<u8>> {
         match ask {
             Ask::Backup => {
-                let mut bytes = Vec::new();
-                self.store.archive().await?.write(&mut bytes)?;
+                let archive = self.store.archive().await?;
+                // Summing up all of it would hold up the owners, who share this thread.
+                let bytes = tokio::task::spawn_blocking(move || {
+                    let mut bytes = Vec::new();
+                    archive.write(&mut bytes).map(|()| bytes)
+                });
+                let bytes = bytes.await??;
                 tracing::info!(bytes = bytes.len(), "backup given to the operator");
                 return Ok(bytes);
             }
@@ -120,6 +140,7 @@ impl Desk {
                 let account = AddAccount { email: email.clone(), password, first_name, last_name, role };
                 self.add_account.send(account).await??;
                 tracing::info!(%email, "account added by the operator");
+                self.note(Deed::AddAccount, &email).await?;
             }
             Ask::ResetUser { email, password } => {
                 let password = Some(password);
@@ -127,9 +148,24 @@ impl Desk {
                 let change = ChangeAccount { email: email.clone(), first_name, last_name, role, password };
                 self.change_account.send(change).await??;
                 tracing::info!(%email, "password changed by the operator");
+                self.note(Deed::ChangeAccount, &email).await?;
             }
         }
         Ok(Vec::new())
+    }
+}
+
+impl Desk {
+    async fn note(&self, what: Deed, email: &str) -> Result<()> {
+        let entry = AuditEntry {
+            at: self.clock.now().wall,
+            who: None,
+            from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            what,
+            about: About::default(),
+            detail: format!("{email}, by command"),
+        };
+        Ok(self.note.send(Note(entry)).await??)
     }
 }
 

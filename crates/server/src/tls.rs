@@ -66,12 +66,19 @@ impl Certificate {
                 _ = looks.tick() => false,
                 () = hung_up(&mut hangups) => true,
             };
-            let stamp = self.files.stamp();
-            if asked || stamp != seen {
-                seen = stamp;
-                self.reload();
-            }
+            // A disk may be slow, and the owners share this thread.
+            let this = self.clone();
+            let looked = tokio::task::spawn_blocking(move || this.look(asked, seen)).await;
+            seen = looked.unwrap_or(seen);
         }
+    }
+
+    fn look(&self, asked: bool, seen: Stamp) -> Stamp {
+        let stamp = self.files.stamp();
+        if asked || stamp != seen {
+            self.reload();
+        }
+        stamp
     }
 
     fn reload(&self) {

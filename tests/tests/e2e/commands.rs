@@ -60,7 +60,11 @@ fn accounts_are_made_and_mended_while_the_server_runs_and_while_it_does_not() {
 
     good(&home, &["user", "reset", EMAIL], "last password\n");
     let server = Server::start_on(home).unwrap();
-    assert!(logs_in(&server.rest(), EMAIL, "last password"));
+    let rest = server.rest();
+    rest.login_as(EMAIL, "last password").unwrap();
+    let log = rest.must("GET", "/rest/v2/panel/audit?search=by+command&size=9", None).unwrap();
+    let told: Vec<_> = log["entries"].as_array().unwrap().iter().map(|e| e["what"].clone()).collect();
+    assert_eq!(told, ["change_account", "change_account", "add_account"], "newest first");
     server.stop().unwrap();
 }
 

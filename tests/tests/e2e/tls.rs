@@ -17,7 +17,7 @@ use sluice_tests::proc::Process;
 use sluice_tests::rest::Rest;
 use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::server::Server;
-use sluice_tests::tls::{self, Identity};
+use sluice_tests::tls::{self, Identity, TlsClient};
 use sluice_tests::wait::eventually;
 
 const STREAM: &str = "sealed";
@@ -90,6 +90,16 @@ fn every_protocol_publishes_and_plays_over_tls() {
     let cookie = master.header("set-cookie").unwrap();
     assert!(cookie.contains("; Secure"), "a cookie that goes over plain HTTP too");
     stage.server.stop().unwrap();
+}
+
+/// Streams of HTTP/2 would share the connection that a block resets.
+#[test]
+fn https_speaks_no_http_2() {
+    let identity = Identity::new().unwrap();
+    let server = Server::start_with_tls(&identity).unwrap();
+    let client = TlsClient::connect(TcpStream::connect(server.https).unwrap()).unwrap();
+    assert_eq!(client.protocol(), Some(b"http/1.1".as_slice()));
+    server.stop().unwrap();
 }
 
 #[test]

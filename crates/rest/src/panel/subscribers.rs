@@ -80,7 +80,7 @@ async fn import(
     let outcomes = stream::iter(lines).map(|line| put(&shared, line)).buffer_unordered(AT_ONCE);
     let mut imported = Imported { added: 0, refused: Vec::new() };
     for outcome in outcomes.collect::<Vec<_>>().await {
-        match outcome? {
+        match outcome {
             None => imported.added += 1,
             Some(refusal) => imported.refused.push(refusal),
         }
@@ -192,25 +192,27 @@ fn number<T: std::str::FromStr>(text: Option<&str>, name: &str) -> Result<Option
 
 /// Adds a line's subscriber. Exports hold no secrets, so one that is sent back must
 /// not take those away that there are.
-async fn put(shared: &Shared, line: Line) -> Result<Option<Refusal>, Refused> {
-    let wanted = match &line.wanted {
-        Ok(wanted) => wanted.clone(),
-        Err(message) => {
-            let message = message.clone();
-            return Ok(Some(line.refused(message)));
-        }
+/// Why a line adds nobody. An owner who does not answer refuses that line alone: others
+/// are added already, and whoever sent them must hear which.
+async fn put(shared: &Shared, line: Line) -> Option<Refusal> {
+    let added = match &line.wanted {
+        Ok(wanted) => add(shared, wanted.clone()).await,
+        Err(message) => Err(message.clone()),
     };
+    added.err().map(|message| line.refused(message))
+}
+
+async fn add(shared: &Shared, wanted: PutSubscriber) -> Result<(), String> {
+    let unavailable = |_: Refused| "the server could not add him now".to_owned();
     if wanted.secret.is_none() {
         let ask = GetSubscriber { stream: wanted.stream.clone(), subscriber: wanted.subscriber.clone() };
-        let there = shared.ask(&shared.links.get_subscriber, ask).await?;
+        let there = shared.ask(&shared.links.get_subscriber, ask).await.map_err(unavailable)?;
         if there.is_some_and(|view| view.has_secret) {
-            return Ok(Some(
-                line.refused("has a secret, which a line without one would remove; remove him first"),
-            ));
+            return Err("has a secret, which a line without one would remove; remove him first".to_owned());
         }
     }
-    let outcome = shared.ask(&shared.links.put_subscriber, wanted).await?;
-    Ok(outcome.err().map(|why| line.refused(dialect::not_put(why))))
+    let outcome = shared.ask(&shared.links.put_subscriber, wanted).await.map_err(unavailable)?;
+    outcome.map_err(|why| dialect::not_put(why).to_owned())
 }
 
 /// All subscribers, page by page, so that memory does not grow with them.

@@ -35,6 +35,7 @@ export function signallingUrl(app: string): string {
 
 export const wait = (ms: number, signal: AbortSignal) =>
   new Promise<void>((done) => {
+    if (signal.aborted) return done();
     const end = () => {
       clearTimeout(timer);
       signal.removeEventListener('abort', end);

@@ -12,6 +12,8 @@ const BEHIND_S = 15;
 export async function hls(video: HTMLVideoElement, wanted: Wanted): Promise<Over> {
   const url = hlsUrl(wanted.app, wanted.id, wanted.access);
   const { default: Hls } = await import('hls.js');
+  // Who has left meanwhile would not be told by the signal any more.
+  if (wanted.signal.aborted) return 'again';
   if (Hls.isSupported()) return withHlsJs(Hls, video, url, wanted);
   if (video.canPlayType('application/vnd.apple.mpegurl')) return natively(video, url, wanted);
   return 'next';
