@@ -30,6 +30,7 @@ impl Ready<'_> {
         let (http, rtmp, app) = (reachable(self.addresses.http), reachable(self.addresses.rtmp), self.app);
         format!(
             "\nSluice {version} is ready.\n\n\
+             \x20 Web panel           http://{http}/\n\
              \x20 OBS                 Settings > Stream > Custom:  Server rtmp://{rtmp}/{app}  Stream key stream1\n\
              \x20 RTMP                rtmp://{rtmp}/{app}/stream1\n\
              \x20 Watch in a browser  http://{http}/{app}/play.html?id=stream1\n\
@@ -93,6 +94,7 @@ mod tests {
             Addresses { http: any(5080), https: None, rtmp: any(1935), rtmps: None, webrtc: any(5000) };
         let mut ready = Ready { addresses, app: &app, setup_token: Some(Secret::new("t0ken".to_owned())) };
         let text = ready.text();
+        assert!(text.contains("http://127.0.0.1:5080/\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:5080/live/streams/stream1.m3u8"), "{text}");
         assert!(text.contains("rtmp://127.0.0.1:1935/live/stream1") && text.contains("t0ken"), "{text}");
         assert!(!text.contains("https"), "{text}");

@@ -24,6 +24,8 @@ export async function hls(video: HTMLVideoElement, wanted: Wanted): Promise<Over
 function withHlsJs(Hls: typeof import('hls.js').default, video: HTMLVideoElement, url: string, wanted: Wanted): Promise<Over> {
   const player = new Hls();
   let listed = false;
+  /** A block stopped what was still buffered. */
+  let stopped = false;
   let retry: ReturnType<typeof setTimeout> | undefined;
   const again = (ms: number) => {
     clearTimeout(retry);
@@ -41,12 +43,17 @@ function withHlsJs(Hls: typeof import('hls.js').default, video: HTMLVideoElement
     clearTimeout(retry);
     wanted.told('playing', 'hls');
     const edge = player.liveSyncPosition;
-    if (edge && video.currentTime < edge - BEHIND_S) video.currentTime = edge;
+    // What was buffered before a block is not shown after it.
+    if (edge && (stopped || video.currentTime < edge - BEHIND_S)) video.currentTime = edge;
+    if (stopped) void video.play().catch(() => {});
+    stopped = false;
   });
   player.on(Hls.Events.ERROR, (_, error) => {
     const status = error.response?.code ?? 0;
     if (status === 401) {
       wanted.told('blocked', 'hls');
+      stopped ||= !video.paused;
+      video.pause();
       again(BLOCKED_RETRY_MS);
     } else if (error.fatal && error.type === Hls.ErrorTypes.MEDIA_ERROR) {
       player.recoverMediaError();
