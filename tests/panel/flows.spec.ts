@@ -214,6 +214,23 @@ test('who may not watch is told, and a stranger sees no picture', async ({ page,
   await expect(page.getByRole('status')).toContainText('Not allowed to watch');
 });
 
+test('the preview moves where playing needs the code of a registered subscriber', async ({ page, publisher: _ }) => {
+  await logIn(page.request);
+  const strict = async (on: boolean) => {
+    const settings = { enableTimeTokenForPlay: true, acceptOnlyStreamsInDataStore: on };
+    const answer = await page.request.post('/rest/v2/applications/settings/live', { data: settings });
+    expect((await answer.json()).success).toBe(true);
+  };
+  await strict(true);
+  const stranger = await page.request.get(`/live/streams/${STREAM}.m3u8`);
+  expect(stranger.status()).toBe(403);
+  await page.goto(`/#/streams/live/${STREAM}`);
+  const preview = page.getByRole('region', { name: 'Preview' });
+  await expect(preview).toHaveAttribute('data-state', 'playing');
+  await moves(preview.locator('video'));
+  await strict(false);
+});
+
 test('the player page plays in a frame of another origin', async ({ page, context, server, publisher: _ }) => {
   await logIn(page.request);
   const { dataId } = await (await page.request.get(`${REST}/alice/totp?type=play`)).json();
@@ -226,20 +243,26 @@ test('the player page plays in a frame of another origin', async ({ page, contex
   other.close();
 });
 
-test('a browser publishes its camera, and the overview shows it', async ({ page, context, server, problems }) => {
-  await logIn(page.request);
-  const camera = await context.newPage();
-  watch(camera, server, problems);
-  await camera.goto('/live/publish.html?id=browser-1');
-  await accessible(camera);
-  await camera.getByRole('button', { name: 'Start' }).click();
-  await expect(camera.locator('main')).toHaveAttribute('data-state', 'live', { timeout: 60_000 });
-  await page.goto('/#/streams/live');
-  await expect(page.getByTestId('stream-browser-1')).toContainText('WebRTC');
-  await camera.getByRole('button', { name: 'Stop' }).click();
-  await expect(page.getByTestId('stream-browser-1')).toHaveCount(0);
-  await camera.close();
-});
+for (const source of ['Camera', 'Screen']) {
+  test(`a browser publishes its ${source.toLowerCase()}, and who watches sees it move`, async ({ page, context, server, problems }) => {
+    await logIn(page.request);
+    const publisher = await context.newPage();
+    watch(publisher, server, problems);
+    await publisher.goto('/live/publish.html?id=browser-1');
+    await accessible(publisher);
+    await publisher.getByLabel(source).check();
+    await publisher.getByRole('button', { name: 'Start' }).click();
+    await expect(publisher.locator('main')).toHaveAttribute('data-state', 'live', { timeout: 60_000 });
+    await page.goto('/#/streams/live');
+    await expect(page.getByTestId('stream-browser-1')).toContainText('WebRTC');
+    await page.goto('/#/streams/live/browser-1');
+    await moves(page.getByRole('region', { name: 'Preview' }).locator('video'));
+    await page.goto('/#/streams/live');
+    await publisher.getByRole('button', { name: 'Stop' }).click();
+    await expect(page.getByTestId('stream-browser-1')).toHaveCount(0);
+    await publisher.close();
+  });
+}
 
 test('subscribers come in from a CSV file, bad lines are told, and go out again', async ({ page }) => {
   await logIn(page.request);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use contract::auth::NotStored;
+use contract::auth::{Authorize, NotStored};
 use contract::registry::SilenceEnded;
 use contract::{AppName, AppSettings, Clock, Now, SettingsView};
 use futures_util::future::{LocalBoxFuture, join_all};
@@ -25,6 +25,7 @@ use store::{Batch, Store};
 use crate::counters::Counters;
 use crate::disk::Disk;
 use crate::gates::{self, Gate};
+use crate::previews::Previews;
 use crate::record::LoadError;
 use crate::state::{Fence, Notice, State, Tables};
 
@@ -66,6 +67,7 @@ pub struct Auth {
     settings: SettingsView,
     silence_ended: Recipient<SilenceEnded>,
     clock: Clock,
+    previews: Previews,
     counters: Arc<Counters>,
     /// For what the expiry timer is set.
     armed: Option<(Instant, SpawnHandle)>,
@@ -95,6 +97,7 @@ impl Auth {
             settings,
             silence_ended,
             clock,
+            previews: Previews::new()?,
             counters,
             armed: None,
             last: now,
@@ -204,6 +207,16 @@ impl Auth {
     /// and are asked for only where nothing is let in.
     fn app(&self, app: &AppName) -> Arc<AppSettings> {
         self.settings.app(app).unwrap_or_default()
+    }
+
+    /// What a request is judged by: for the panel's preview, the settings of an
+    /// application that needs no codes to play.
+    fn settings_for(&self, ask: &Authorize) -> Option<Arc<AppSettings>> {
+        let mut settings = self.settings.app(&ask.stream.app)?;
+        if settings.security.totp_play && self.previews.admits(ask, self.clock.now().wall) {
+            Arc::make_mut(&mut settings).security.totp_play = false;
+        }
+        Some(settings)
     }
 
     /// Writes what is acknowledged to nobody.

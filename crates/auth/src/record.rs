@@ -127,6 +127,9 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// Why auth could not be loaded; the operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// The system gives no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
     /// The table could not be read.
     #[error(transparent)]
     Scan(#[from] store::ScanError),

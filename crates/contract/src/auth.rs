@@ -211,6 +211,15 @@ pub struct IssueCode {
     pub kind: CodeKind,
 }
 
+/// A pass with which the panel plays one stream as if that needed no code, good for
+/// some seconds; shown as [`Credentials::token`]. For people who are logged in.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Secret<String>")]
+pub struct IssuePreview {
+    /// Which stream.
+    pub stream: StreamKey,
+}
+
 /// What a code is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeKind {

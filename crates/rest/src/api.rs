@@ -11,7 +11,8 @@ use contract::accounts::{
 };
 use contract::audit::{ListAudit, Note};
 use contract::auth::{
-    Block, GetSubscriber, IssueCode, ListEvents, ListSubscribers, PutSubscriber, RemoveSubscriber, Unblock,
+    Block, GetSubscriber, IssueCode, IssuePreview, ListEvents, ListSubscribers, PutSubscriber,
+    RemoveSubscriber, Unblock,
 };
 use contract::registry::{
     CreateStream, GetLive, GetStream, ListSessions, ListStreams, RemoveStream, StopSession, StopStream,
@@ -44,6 +45,8 @@ pub struct Links {
     pub remove_subscriber: Recipient<RemoveSubscriber>,
     /// Auth.
     pub issue_code: Recipient<IssueCode>,
+    /// Auth.
+    pub issue_preview: Recipient<IssuePreview>,
     /// Auth.
     pub list_subscribers: Recipient<ListSubscribers>,
     /// Auth.

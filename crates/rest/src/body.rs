@@ -16,6 +16,10 @@ use crate::dialect::Refused;
 /// keep; settings are at most 24 KiB.
 pub(crate) const MAX_BODY: usize = 128 << 10;
 
+/// Longest text where a few dozen bytes are usual: names, e-mail addresses, passwords,
+/// secrets.
+pub(crate) const MAX_TEXT: usize = 1024;
+
 /// A peer that sends its body more slowly than this holds a connection for nothing.
 const BODY_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -124,9 +128,9 @@ impl Fields {
         self.get(name, "a string", |v| v.as_str().map(str::to_owned))
     }
 
-    /// A text of at most `max` bytes.
-    pub(crate) fn short_text(&self, name: &'static str, max: usize) -> Result<Option<String>, Refused> {
-        let short = |v: &Value| v.as_str().filter(|t| t.len() <= max).map(str::to_owned);
+    /// A text of at most [`MAX_TEXT`] bytes.
+    pub(crate) fn short_text(&self, name: &'static str) -> Result<Option<String>, Refused> {
+        let short = |v: &Value| v.as_str().filter(|t| t.len() <= MAX_TEXT).map(str::to_owned);
         self.get(name, "a string of reasonable length", short)
     }
 

@@ -26,9 +26,6 @@ use crate::path::{OfApp, public_host, read};
 /// The set-up token's header; in JSON it is `setupToken`.
 const SETUP_HEADER: &str = "x-setup-token";
 
-/// E-mail, names, passwords.
-const MAX_TEXT: usize = 1024;
-
 type Answered = Result<HttpResponse, Refused>;
 
 /// Adds the routes.
@@ -77,14 +74,14 @@ async fn first_account(shared: Data<Shared>, req: HttpRequest, body: Body) -> An
 }
 
 fn text(fields: &Fields, name: &'static str) -> Result<String, Refused> {
-    Ok(fields.short_text(name, MAX_TEXT)?.unwrap_or_default())
+    Ok(fields.short_text(name)?.unwrap_or_default())
 }
 
 /// Why the caller may make the first account (C§16.3a). The token goes before the
 /// place, so that a wrong one is never covered up.
 fn proof(shared: &Shared, req: &HttpRequest, fields: &Fields) -> Result<SetupProof, Refused> {
     let header = req.headers().get(SETUP_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    if let Some(token) = fields.short_text("setupToken", MAX_TEXT)?.or(header) {
+    if let Some(token) = fields.short_text("setupToken")?.or(header) {
         return Ok(SetupProof::Token(Secret::new(token)));
     }
     let caller = Caller::of(req, &shared.options.trusted_proxies);

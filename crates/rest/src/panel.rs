@@ -3,6 +3,7 @@
 //! Everything here needs a login; which role may do what is in [`gate`](crate::gate).
 
 mod csv;
+mod preview;
 mod streams;
 mod subscribers;
 mod thumbnail;
@@ -36,6 +37,7 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
             .service(web::resource("/addresses").route(read().to(addresses)))
             .service(web::resource("/settings").route(read().to(settings)))
             .service(web::resource("/audit").route(read().to(audit)))
+            .configure(preview::routes)
             .configure(streams::routes)
             .configure(subscribers::routes)
             .configure(thumbnail::routes),

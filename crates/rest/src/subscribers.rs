@@ -24,9 +24,6 @@ use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_sub
 /// AMS's text says 3, its code wants 4.
 const MIN_SUBSCRIBER_ID: usize = 4;
 
-/// Display names and secrets are a few dozen bytes.
-pub(crate) const MAX_TEXT: usize = 1024;
-
 /// Over three thousand years. Beyond it the deadline in milliseconds no longer fits
 /// the numbers of JavaScript.
 const MAX_BLOCK_SECONDS: u64 = 100_000_000_000;
@@ -76,8 +73,8 @@ async fn put(shared: Data<Shared>, author: Author, path: Path<OfStream>, body: B
 /// lifts a block by adding a subscriber again (C§16.17).
 fn wanted(path: &OfStream, fields: &Fields) -> Result<Result<PutSubscriber, Incomplete>, Refused> {
     let id = fields.text("subscriberId")?.unwrap_or_default();
-    let secret = fields.short_text("b32Secret", MAX_TEXT)?.filter(|s| !s.trim().is_empty());
-    let name = fields.short_text("subscriberName", MAX_TEXT)?;
+    let secret = fields.short_text("b32Secret")?.filter(|s| !s.trim().is_empty());
+    let name = fields.short_text("subscriberName")?;
     let kind = fields.text("type")?;
     let limit = fields.int("concurrentConnectionsLimit")?.unwrap_or(1);
     let period = fields.long("totpExpiryPeriodSeconds")?;

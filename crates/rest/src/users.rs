@@ -13,9 +13,6 @@ use crate::dto::{Answer, User};
 use crate::gate::{Accounts, COOKIE, Leave, Own};
 use crate::path::read;
 
-/// E-mail, names, passwords.
-const MAX_TEXT: usize = 1024;
-
 type Answered = Result<HttpResponse, Refused>;
 
 /// Adds the routes.
@@ -35,10 +32,10 @@ async fn add(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Answer
     let fields = body.or_empty();
     let role = role(&fields)?.unwrap_or(Role::ReadOnly);
     let ask = AddAccount {
-        email: text(&fields, "email")?.unwrap_or_default(),
-        password: Secret::new(text(&fields, "password")?.unwrap_or_default()),
-        first_name: text(&fields, "firstName")?.unwrap_or_default(),
-        last_name: text(&fields, "lastName")?.unwrap_or_default(),
+        email: fields.short_text("email")?.unwrap_or_default(),
+        password: Secret::new(fields.short_text("password")?.unwrap_or_default()),
+        first_name: fields.short_text("firstName")?.unwrap_or_default(),
+        last_name: fields.short_text("lastName")?.unwrap_or_default(),
         role,
     };
     let detail = format!("{} as {}", ask.email, dialect::user_type(role));
@@ -50,11 +47,11 @@ async fn add(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Answer
 async fn change(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Answered {
     let fields = body.or_empty();
     let ask = ChangeAccount {
-        email: text(&fields, "email")?.unwrap_or_default(),
-        first_name: text(&fields, "firstName")?,
-        last_name: text(&fields, "lastName")?,
+        email: fields.short_text("email")?.unwrap_or_default(),
+        first_name: fields.short_text("firstName")?,
+        last_name: fields.short_text("lastName")?,
         role: role(&fields)?,
-        password: text(&fields, "newPassword")?.map(Secret::new),
+        password: fields.short_text("newPassword")?.map(Secret::new),
     };
     let detail = changes(&ask);
     shared.ask(&shared.links.change_account, ask).await?.map_err(|why| refused(why, "newPassword"))?;
@@ -87,8 +84,8 @@ async fn change_password(shared: Data<Shared>, leave: Leave<Own>, req: HttpReque
     let fields = body.or_empty();
     let ask = ChangePassword {
         email: leave.account.email.clone(),
-        password: Secret::new(text(&fields, "password")?.unwrap_or_default()),
-        new: Secret::new(text(&fields, "newPassword")?.unwrap_or_default()),
+        password: Secret::new(fields.short_text("password")?.unwrap_or_default()),
+        new: Secret::new(fields.short_text("newPassword")?.unwrap_or_default()),
         peer: leave.from,
     };
     let changed = shared.ask(&shared.links.change_password, ask).await?;
@@ -102,10 +99,6 @@ async fn change_password(shared: Data<Shared>, leave: Leave<Own>, req: HttpReque
 
 const fn refused(why: AccountError, password: &'static str) -> Refused {
     Refused::Account { why, password }
-}
-
-fn text(fields: &Fields, name: &'static str) -> Result<Option<String>, Refused> {
-    fields.short_text(name, MAX_TEXT)
 }
 
 /// The role that a body names. Roles count in all applications; one that should

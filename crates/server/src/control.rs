@@ -118,6 +118,7 @@ impl Control {
             put_subscriber: self.auth.clone().recipient(),
             remove_subscriber: self.auth.clone().recipient(),
             issue_code: self.auth.clone().recipient(),
+            issue_preview: self.auth.clone().recipient(),
             list_subscribers: self.auth.clone().recipient(),
             get_subscriber: self.auth.clone().recipient(),
             list_events: self.auth.clone().recipient(),

@@ -3,8 +3,8 @@
 use actix::prelude::*;
 use contract::auth::{
     Authorize, Block, Blocked, Change, Denied, EventPage, GetSubscriber, IssueCode, IssueCodeError,
-    ListEvents, ListSubscribers, NotStored, Permit, PermitChanged, PutSubscriber, PutSubscriberError,
-    RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
+    IssuePreview, ListEvents, ListSubscribers, NotStored, Permit, PermitChanged, PutSubscriber,
+    PutSubscriberError, RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
 };
 use contract::registry::SilenceEnded;
 use contract::{Action, AppName, TotpCode};
@@ -16,7 +16,7 @@ use crate::state::Granted;
 impl Auth {
     /// Counts, and says outside what is said outside.
     fn admit(&mut self, ctx: &mut Context<Self>, ask: &Authorize) -> Result<Granted, Denied> {
-        let settings = self.settings.app(&ask.stream.app);
+        let settings = self.settings_for(ask);
         let answer = self.with(ctx, |state, now| state.authorize(ask, settings.as_deref(), now));
         match answer.ok_or(Denied::Unavailable)? {
             Ok(granted) => {
@@ -194,6 +194,14 @@ impl Handler<IssueCode> for Auth {
         let settings = self.app(&ask.stream.app);
         let code = self.with(ctx, |state, now| state.issue(&ask, &settings, now.wall));
         code.unwrap_or(Err(IssueCodeError::Unavailable))
+    }
+}
+
+impl Handler<IssuePreview> for Auth {
+    type Result = MessageResult<IssuePreview>;
+
+    fn handle(&mut self, ask: IssuePreview, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.previews.issue(&ask.stream, self.clock.now().wall))
     }
 }
 

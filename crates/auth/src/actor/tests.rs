@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use contract::auth::{Denied, GetSubscriber, ListEvents};
+use contract::auth::{Denied, GetSubscriber, IssuePreview, ListEvents};
 use contract::session::{CloseReason, SetStanding};
-use contract::{Action, Actions, ManualClock, Standing, WallMs};
+use contract::{Action, Actions, ManualClock, Secret, Standing, WallMs};
 use futures_util::future::poll_immediate;
 use store::{Pair, ScanError, StoreError, Table};
 use tokio::sync::oneshot;
@@ -58,10 +58,18 @@ struct World {
 }
 
 fn start(disk: Rc<dyn Disk>, gates: &'static [&'static dyn Gate], script: Script) -> World {
+    start_with(contract::settings::Security::default(), disk, gates, script)
+}
+
+fn start_with(
+    security: contract::settings::Security,
+    disk: Rc<dyn Disk>,
+    gates: &'static [&'static dyn Gate],
+    script: Script,
+) -> World {
     let clock = ManualClock::new(WallMs(1_700_000_000_000));
     let counters = Arc::new(Counters::default());
-    let mut settings = guarded();
-    settings.security = contract::settings::Security::default();
+    let mut settings = AppSettings { security, ..guarded() };
     settings.streams.write_events = false;
     let view = SettingsView::fixed(stream().app, settings);
     let auth = Auth::load(gates, disk, view, NoStreams.start().recipient(), clock.clock(), counters.clone())
@@ -101,6 +109,23 @@ async fn a_block_is_answered_only_when_fenced_and_on_disk() {
     world.script.let_one_hold();
     assert_eq!(blocked.await.unwrap().unwrap().stopped, 1);
     assert_eq!(world.login(Action::Play).await.unwrap().unwrap_err(), Denied::Blocked);
+}
+
+#[actix_rt::test]
+async fn a_preview_plays_without_a_code_while_its_pass_is_good_and_publishes_never() {
+    let security = contract::settings::Security { registered_only: true, ..guarded().security };
+    let world = start_with(security, HeldDisk::new(), gates::ALL, Script::new());
+    let pass = world.auth.send(IssuePreview { stream: stream() }).await.unwrap();
+    let show = async |action, pass: Option<&Secret<String>>| {
+        let mut asked = ask(action, None, None, world.script.session());
+        asked.credentials.token = pass.cloned();
+        world.auth.send(asked).await.unwrap().map(|_| ())
+    };
+    assert_eq!(show(Action::Play, None).await, Err(Denied::Credentials));
+    assert_eq!(show(Action::Play, Some(&pass)).await, Ok(()));
+    assert_eq!(show(Action::Publish, Some(&pass)).await, Err(Denied::Credentials));
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(show(Action::Play, Some(&pass)).await, Err(Denied::Credentials));
 }
 
 #[actix_rt::test]

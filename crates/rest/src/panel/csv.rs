@@ -1,6 +1,8 @@
 //! Comma-separated values (RFC 4180), also with semicolons, as spreadsheets write
 //! them where the comma is in numbers.
 
+use std::borrow::Cow;
+
 /// A record and the line that it begins at, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -105,6 +107,21 @@ fn quote(field: &str) -> String {
     }
 }
 
+/// A text that a spreadsheet will not take for a formula: an apostrophe goes before
+/// what would begin one (OWASP, CSV Injection).
+pub(super) fn inert(text: &str) -> Cow<'_, str> {
+    if begins_a_formula(text.trim_start_matches('\'')) { format!("'{text}").into() } else { text.into() }
+}
+
+/// What [`inert`] was given.
+pub(super) fn revived(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| begins_a_formula(rest.trim_start_matches('\''))).unwrap_or(text)
+}
+
+fn begins_a_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -136,6 +153,16 @@ mod tests {
         );
         for bad in ["a\n\"b", "a\n\"b\"c,d", "a\n\"b\"\"\n"] {
             assert_eq!(records(bad), Err(BadQuote { line: 2 }), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_formula_and_comes_back_as_it_was() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "''-1"] {
+            assert_eq!(inert(formula), format!("'{formula}"));
+        }
+        for text in ["", "Ann", "'Ann", "a=b", "=1", "'=1", "''=1"] {
+            assert_eq!(revived(&inert(text)), text);
         }
     }
 

@@ -14,11 +14,11 @@ use serde::Serialize;
 use super::csv::{self, Record};
 use super::streams::key;
 use crate::api::Shared;
-use crate::body;
+use crate::body::{self, MAX_TEXT};
 use crate::dialect::{self, Refused};
 use crate::gate::{Leave, Streams};
 use crate::path::{OfStream, read};
-use crate::subscribers::{MAX_TEXT, action, names_to_put};
+use crate::subscribers::{action, names_to_put};
 
 /// Longest file in bytes.
 const MAX_FILE: usize = 2 << 20;
@@ -178,7 +178,7 @@ fn wanted<'a>(
     Ok(PutSubscriber {
         stream,
         subscriber,
-        name: text("subscriberName")?,
+        name: text("subscriberName")?.map(|name| csv::revived(&name).to_owned()),
         secret: text("b32Secret")?.map(Secret::new),
         kind,
         limit: number(field("concurrentConnectionsLimit"), "concurrentConnectionsLimit")?.unwrap_or(1),
@@ -190,8 +190,6 @@ fn number<T: std::str::FromStr>(text: Option<&str>, name: &str) -> Result<Option
     text.map(|text| text.parse().map_err(|_| format!("{name} must be a whole number"))).transpose()
 }
 
-/// Adds a line's subscriber. Exports hold no secrets, so one that is sent back must
-/// not take those away that there are.
 /// Why a line adds nobody. An owner who does not answer refuses that line alone: others
 /// are added already, and whoever sent them must hear which.
 async fn put(shared: &Shared, line: Line) -> Option<Refusal> {
@@ -202,6 +200,8 @@ async fn put(shared: &Shared, line: Line) -> Option<Refusal> {
     added.err().map(|message| line.refused(message))
 }
 
+/// Exports hold no secrets, so one that is sent back must not take those away that
+/// there are.
 async fn add(shared: &Shared, wanted: PutSubscriber) -> Result<(), String> {
     let unavailable = |_: Refused| "the server could not add him now".to_owned();
     if wanted.secret.is_none() {
@@ -249,7 +249,7 @@ fn written(view: &SubscriberView) -> String {
     let period = view.period.map(|period| period.to_string()).unwrap_or_default();
     csv::write([
         view.id.as_str(),
-        view.name.as_deref().unwrap_or_default(),
+        &csv::inert(view.name.as_deref().unwrap_or_default()),
         &kind,
         &view.limit.to_string(),
         &period,

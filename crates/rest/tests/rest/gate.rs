@@ -18,6 +18,7 @@ const LOOK: &[(&str, &str)] = &[
     ("GET", "/rest/v2/panel/me"),
     ("GET", "/rest/v2/panel/streams"),
     ("GET", "/rest/v2/panel/streams/LiveApp/cam"),
+    ("GET", "/rest/v2/panel/streams/LiveApp/cam/preview"),
     ("GET", "/rest/v2/panel/addresses"),
     ("GET", "/rest/v2/panel/settings"),
     ("POST", "/rest/v2/users/password"),

@@ -182,6 +182,13 @@ async fn one_session_is_stopped_by_its_number() {
 }
 
 #[actix_web::test]
+async fn a_preview_has_a_pass() {
+    let world = World::new();
+    assert_eq!(get(&world, "/rest/v2/panel/streams/LiveApp/c/preview").await["dataId"], "a pass");
+    assert_eq!(world.asked(), ["IssuePreview { stream: StreamKey { app: LiveApp, id: c } }"]);
+}
+
+#[actix_web::test]
 async fn addresses_are_those_that_are_served() {
     let world = World::new();
     let expected = json!({

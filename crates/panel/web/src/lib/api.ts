@@ -273,6 +273,8 @@ export const api = {
     result(`${stream(app, id)}/subscribers/${part(sid)}`, { method: 'DELETE' }),
   code: async (app: string, id: string, sid: string, type: Action) =>
     (await result(`${stream(app, id)}/subscribers/${part(sid)}/totp?type=${type}`)).dataId ?? '',
+  /** A pass with which the preview plays without a code, for a minute. */
+  previewPass: async (app: string, id: string) => (await result(`${live(app, id)}/preview`)).dataId ?? '',
   block: (app: string, id: string, sid: string, seconds: number, kind: BlockKind) =>
     result(`${stream(app, id)}/subscribers/${part(sid)}/block/${seconds}/${kind}`, { method: 'PUT' }),
   importSubscribers: async (app: string, id: string, csv: string) =>
