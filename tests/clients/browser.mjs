@@ -39,6 +39,8 @@ const browser = await chromium.launch({
     '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
     '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', '--disable-background-timer-throttling',
     '--ignore-certificate-errors', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+    // As it is with a server on another machine: a name that is not this machine's own.
+    '--host-resolver-rules=MAP sluice.test 127.0.0.1',
     `--use-file-for-fake-video-capture=${camera}`, `--use-file-for-fake-audio-capture=${microphone}`],
 });
 const context = await browser.newContext({ viewport: { width: 1000, height: 720 } });

@@ -7,6 +7,7 @@ mod hostile;
 mod operations;
 mod restart;
 mod secrets;
+mod sessions;
 mod silence;
 mod slow;
 mod statistics;

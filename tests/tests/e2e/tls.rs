@@ -13,6 +13,7 @@ use sluice_tests::ffmpeg::{self, Player, Sound};
 use sluice_tests::hls::{FOLDER, first_uri};
 use sluice_tests::http::{self, Http};
 use sluice_tests::machine;
+use sluice_tests::peer::Peer;
 use sluice_tests::proc::Process;
 use sluice_tests::rest::Rest;
 use sluice_tests::rtmp_client::RtmpClient;
@@ -55,6 +56,11 @@ impl Stage {
         Ok(format!("{FOLDER}{STREAM}.m3u8?{}", self.rest.query(STREAM, subscriber, "play")?))
     }
 
+    /// `https://…/live/{tail}`.
+    fn url(&self, tail: &str) -> String {
+        format!("https://{}/live/{tail}", self.server.https)
+    }
+
     fn socket(&self) -> String {
         format!("wss://{}/live/websocket", self.server.https)
     }
@@ -82,6 +88,18 @@ fn every_protocol_publishes_and_plays_over_tls() {
     let code = stage.rest.code(STREAM, ALICE, "play").unwrap();
     Page::sdk_play(&browser, &stage.socket(), STREAM, ALICE, &code).unwrap().plays(30).unwrap();
 
+    let query = stage.rest.query(STREAM, ALICE, "play").unwrap();
+    Peer::play(&stage.url(&format!("whep/{STREAM}?{query}")))
+        .unwrap()
+        .plays(30)
+        .unwrap()
+        .check_picture()
+        .unwrap();
+
+    stage.rest.add("whip", "publisher", "publish").unwrap();
+    let query = stage.rest.query("whip", "publisher", "publish").unwrap();
+    let _peer = Peer::publish(&stage.url(&format!("whip/whip?{query}"))).unwrap();
+    stage.rest.wait_live("whip").unwrap();
     stage.rest.add("browser", "publisher", "publish").unwrap();
     let code = stage.rest.code("browser", "publisher", "publish").unwrap();
     let _page = Page::sdk_publish(&browser, &stage.socket(), "browser", "publisher", &code).unwrap();
@@ -89,6 +107,39 @@ fn every_protocol_publishes_and_plays_over_tls() {
     let master = http::get_tls(stage.server.https, &stage.hls_path(BOB).unwrap()).unwrap();
     let cookie = master.header("set-cookie").unwrap();
     assert!(cookie.contains("; Secure"), "a cookie that goes over plain HTTP too");
+    stage.server.stop().unwrap();
+}
+
+/// Browsers give camera and microphone to pages over HTTPS alone, but for their own machine's.
+#[test]
+fn our_pages_publish_and_play_where_the_browser_is_on_another_machine() {
+    let _machine = machine::whole();
+    let stage = Stage::set().unwrap();
+    let browser = Browser::start().unwrap();
+    let start = "document.querySelector('form button').click()";
+    let plain = format!("http://sluice.test:{}/live/publish.html?id=camera", stage.server.http.port());
+    let page = browser.open(&plain).unwrap();
+    page.eval(start).unwrap();
+    page.until("!isSecureContext && document.querySelector('[role=alert]').textContent.includes('https')")
+        .unwrap();
+
+    let at = |page: &str, stream: &str, subscriber: &str, role: &str| {
+        let query = stage.rest.query(stream, subscriber, role).unwrap();
+        format!("https://sluice.test:{}/live/{page}.html?id={stream}&{query}", stage.server.https.port())
+    };
+    stage.rest.add("camera", "publisher", "publish").unwrap();
+    let publisher = browser.open(&at("publish", "camera", "publisher", "publish")).unwrap();
+    publisher.eval(start).unwrap();
+    stage.rest.wait_live("camera").unwrap();
+    publisher.until("document.querySelector('main').dataset.state === 'live'").unwrap();
+    stage.rest.add("camera", ALICE, "play").unwrap();
+    for order in ["webrtc", "hls"] {
+        let url = at("play", "camera", ALICE, "play");
+        let player = browser.open(&format!("{url}&playOrder={order}")).unwrap();
+        player
+            .until("document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 60")
+            .unwrap();
+    }
     stage.server.stop().unwrap();
 }
 
