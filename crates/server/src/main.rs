@@ -15,6 +15,7 @@ mod tls;
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use contract::Clock;
@@ -27,7 +28,18 @@ use control::Control;
 use doctor::Health;
 use edges::Edges;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For an operator: with its causes, and never with a backtrace.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<()> {
     let Invocation { config: path, command } = Invocation::parse(std::env::args().skip(1))?;
     match command {
         Command::Help => print!("{USAGE}"),

@@ -144,7 +144,7 @@ fn a_check_finds_what_a_start_would_stumble_over() {
         refused(&home, &["--config", path, "check"], &format!("{path}:{why}"));
     };
     check("[rtmp]\nlisten = '192.0.2.1:1935'", "2: rtmp.listen: not an address of this machine");
-    check("[tls]\ncertificate = '/nowhere'\nkey = '/nowhere'", "2: tls.certificate: ");
+    check("[tls]\ncertificate = '/nowhere'\nkey = '/nowhere'", "2: tls.certificate: cannot read");
     check("[http]\nlisten = '0.0.0.0:1935'", " rtmp.listen: ");
     check("[http]\nport = 1", "2: http.port: unknown field");
     std::fs::write(home.data(), "a file").unwrap();
