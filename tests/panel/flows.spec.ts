@@ -281,7 +281,11 @@ test('subscribers come in from a CSV file, bad lines are told, and go out again'
   await expect(page.getByTestId('subscriber-alice')).toHaveCount(0);
   await expect(page.getByTestId('subscriber-imported-00')).toBeVisible();
   await page.getByRole('button', { name: 'Next page' }).click();
-  await expect(page.getByText('26–50')).toBeVisible();
+  await expect(page.getByText('26–50 of 60')).toBeVisible();
+  await expect(page.getByTestId('subscribers-count')).toHaveText('60 subscribers');
+  await page.getByRole('button', { name: 'Next page' }).click();
+  await expect(page.getByText('51–60 of 60')).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Next page' })).toBeDisabled();
   const download = page.waitForEvent('download');
   await page.getByRole('link', { name: 'Export' }).click();
   expect((await download).suggestedFilename()).toContain(STREAM);

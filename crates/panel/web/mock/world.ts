@@ -107,7 +107,7 @@ export class World {
     if ((found = is('GET', /\/subscribers\/list\/(\d+)\/(\d+)$/))) {
       const search = url.searchParams.get('search') ?? '';
       const all = this.subscribers.filter((s) => s.subscriberId.includes(search));
-      return ok(all.slice(Number(found[1]), Number(found[1]) + Number(found[2])));
+      return ok(all.slice(Number(found[1]), Number(found[1]) + Math.min(50, Number(found[2]))), { 'x-total-count': String(all.length) });
     }
     if (is('GET', /\/totp$/)) return yes(String(Math.floor(Date.now() / 60_000) % 1_000_000).padStart(6, '0'));
     if ((found = is('PUT', /\/subscribers\/([^/]+)\/block\/(\d+)\/(\w+)$/))) {
@@ -120,7 +120,10 @@ export class World {
     }
     if (is('POST', /\/subscribers\/import$/)) return ok({ added: 3, refused: [{ line: 3, subscriberId: 'x', message: 'subscriberId must have at least 4 characters' }] });
     if (is('POST', /\/subscribers$/)) return ((this.subscribers = this.subscribers.filter((s) => s.subscriberId !== sent()['subscriberId'])), this.subscribers.unshift({ ...this.subscribers[5]!, ...(sent() as object) }), yes());
-    if (is('GET', /\/connection-events\//)) return ok(Array.from({ length: 26 }, (_, n) => ({ timestamp: START - n * 61_000, eventType: n % 2 ? 'connected' : 'disconnected', type: 'play', eventProtocol: 'webrtc', subscriberId: `viewer-0000${n % 9}` })));
+    if ((found = is('GET', /\/connection-events\/(\d+)\/(\d+)$/))) {
+      const [from, size] = [Number(found[1]), Math.min(50, Number(found[2]))];
+      return ok(Array.from({ length: Math.max(0, Math.min(size, 10_000 - from)) }, (_, at) => from + at).map((n) => ({ timestamp: START - n * 61_000, eventType: n % 2 ? 'connected' : 'disconnected', type: 'play', eventProtocol: 'webrtc', subscriberId: `viewer-0000${n % 9}` })), { 'x-total-count': '10000' });
+    }
     return yes();
   }
   entry(n: number) {

@@ -210,6 +210,19 @@ async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await ask(path, signal ? { signal } : {})).json() as Promise<T>;
 }
 
+/** Some rows of a list, and how many there are in all. */
+export interface Page<T> {
+  rows: T[];
+  total: number;
+}
+
+/** A list in Ant Media's words, whose length a header tells. It gives 50 rows at most. */
+async function page<T>(path: string, signal?: AbortSignal): Promise<Page<T>> {
+  const response = await ask(path, signal ? { signal } : {});
+  const rows = (await response.json()) as T[];
+  return { rows, total: Number(response.headers.get('x-total-count') ?? rows.length) };
+}
+
 async function result(path: string, how: Ask = {}): Promise<Result> {
   const answer = (await (await ask(path, how)).json()) as Result;
   if (!answer.success) throw new ApiError(200, answer.message || 'The server refused.', answer.field ?? null);
@@ -266,7 +279,7 @@ export const api = {
     result(`${live(app, id)}/sessions/${part(session)}`, { method: 'DELETE' }),
 
   subscribers: (app: string, id: string, offset: number, size: number, search: string, signal?: AbortSignal) =>
-    get<Subscriber[]>(`${stream(app, id)}/subscribers/list/${offset}/${size}?${query({ search })}`, signal),
+    page<Subscriber>(`${stream(app, id)}/subscribers/list/${offset}/${size}?${query({ search })}`, signal),
   putSubscriber: (app: string, id: string, subscriber: NewSubscriber) =>
     result(`${stream(app, id)}/subscribers`, { method: 'POST', json: subscriber }),
   removeSubscriber: (app: string, id: string, sid: string) =>
@@ -282,9 +295,10 @@ export const api = {
       await ask(`${live(app, id)}/subscribers/import`, { method: 'POST', text: { type: 'text/csv', body: csv } })
     ).json()) as Imported,
   subscribersCsv: (app: string, id: string) => `${live(app, id)}/subscribers.csv`,
+  /** Newest first. */
   connectionEvents: (app: string, id: string, offset: number, size: number, sid: string, signal?: AbortSignal) =>
-    get<ConnectionEvent[]>(
-      `${stream(app, id)}/connection-events/${offset}/${size}${sid ? `?${query({ subscriberId: sid })}` : ''}`,
+    page<ConnectionEvent>(
+      `${stream(app, id)}/connection-events/${offset}/${size}?${query({ order_by: 'desc', ...(sid ? { subscriberId: sid } : {}) })}`,
       signal,
     ),
 

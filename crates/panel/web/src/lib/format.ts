@@ -9,6 +9,9 @@ const moment = new Intl.DateTimeFormat('en-GB', {
 
 export const count = (value: number) => whole.format(value);
 
+/** Where the last page of a list begins. */
+export const lastPage = (total: number, size: number) => Math.max(0, Math.ceil(total / size) - 1) * size;
+
 /** Bits per second. */
 export function bitRate(bits: number | null): string {
   if (bits === null) return '–';
