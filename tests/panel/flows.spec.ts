@@ -92,6 +92,14 @@ test('a session is stopped from the list', async ({ page, context, server, probl
   await page.goto(`/#/streams/live/${STREAM}/sessions`);
   const session = page.getByRole('row').filter({ hasText: 'Anonymous' });
   await expect(session).toHaveCount(1);
+  await expect(page.getByTestId('sessions-count')).toHaveText('2 sessions');
+  await page.getByLabel('Search sessions').fill('rtmp');
+  await expect(session).toHaveCount(0);
+  await expect(page.getByTestId('sessions-count')).toHaveText('1 session');
+  await page.getByLabel('Search sessions').fill('nobody-of-that-name');
+  await expect(page.getByText('No session matches')).toBeVisible();
+  await page.getByLabel('Search sessions').fill('webrtc');
+  await expect(session).toHaveCount(1);
   const first = await session.getAttribute('data-testid');
   await session.getByRole('button', { name: /^Stop/ }).click();
   await page.getByRole('button', { name: 'Stop the session', exact: true }).click();

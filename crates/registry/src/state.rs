@@ -89,14 +89,16 @@ impl Row {
 
     /// Who is there.
     fn counts(&self, settings: &AppSettings, now: WallMs) -> PlayerCounts {
-        let there = || self.players.values().filter(|seat| seat.is_taken(settings, now));
-        let count = |of: fn(Protocol) -> bool| there().filter(|seat| of(seat.protocol)).count();
-        PlayerCounts {
-            rtmp: count(|p| p == Protocol::Rtmp),
-            hls: count(|p| p == Protocol::Hls),
-            webrtc: count(Protocol::is_webrtc),
-            gaps: there().map(|seat| seat.session.traffic.gaps()).sum(),
+        let mut counts = PlayerCounts::default();
+        for seat in self.players.values().filter(|seat| seat.is_taken(settings, now)) {
+            match seat.protocol {
+                Protocol::Rtmp => counts.rtmp += 1,
+                Protocol::Hls => counts.hls += 1,
+                Protocol::Webrtc | Protocol::Whip | Protocol::Whep => counts.webrtc += 1,
+            }
+            counts.gaps += seat.session.traffic.gaps();
         }
+        counts
     }
 
     fn view(&self, key: &StreamKey, settings: &AppSettings, now: WallMs) -> StreamView {

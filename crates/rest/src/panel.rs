@@ -45,6 +45,7 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// Which entries of a list a query wants.
+#[derive(Debug, Clone)]
 struct Window {
     search: Option<String>,
     offset: usize,

@@ -39,12 +39,17 @@ pub struct StreamRow {
 }
 
 /// Who has a place in a stream: its publisher, then its players from the one who
-/// came first.
+/// came first. Costs a look at each of them; only those asked for are copied.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Option<SessionPage>")]
 pub struct ListSessions {
     /// Which stream.
     pub stream: StreamKey,
+    /// Only those whose role, protocol, address or subscriber contains this; ASCII
+    /// letters in any case.
+    pub search: Option<String>,
+    /// How many of them to skip.
+    pub offset: usize,
     /// How many at most.
     pub size: usize,
 }
@@ -56,7 +61,11 @@ pub struct SessionPage {
     pub at: WallMs,
     /// The stream.
     pub stream: StreamRow,
-    /// Those who came first.
+    /// How many have a place.
+    pub total: usize,
+    /// How many of them match.
+    pub matching: usize,
+    /// Those asked for, the publisher first and then who came first.
     pub sessions: Vec<SessionView>,
 }
 

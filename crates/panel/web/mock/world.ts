@@ -65,17 +65,21 @@ export class World {
       receivedBytes: live ? (at - START) * (200 + n * 13) + 40_000 * (1 + Math.sin(at / 3000 + n)) : 0, players: live ? { webrtc: (n * 7) % 40, hls: n % 5, rtmp: n % 2 } : { webrtc: 0, hls: 0, rtmp: 0 }, keyframesOnly: n === 2,
     };
   }
-  detail() {
+  detail(query: URLSearchParams) {
     const at = Date.now();
+    const [offset, size] = [Number(query.get('offset')), Math.min(200, Number(query.get('size') ?? 50))];
     const session = (n: number) => ({
-      id: `s${n}`, role: n ? 'player' : 'publisher', protocol: n ? ['webrtc', 'hls', 'rtmp'][n % 3] : 'rtmp', subscriber: n % 3 === 2 ? null : n ? `viewer-0000${n % 9}` : 'publisherA',
-      peer: n % 4 ? `198.51.100.${n}` : '2001:db8:85a3::8a2e:370:7334', since: START - n * 100_000, bytes: (at - START) * 210 + n * 1e6, gaps: n % 6 === 1 ? 3 : 0, standing: n === 1 ? 'suspended' : 'granted',
+      id: `s${n}`, role: n ? 'player' : 'publisher', protocol: n ? ['webrtc', 'hls', 'rtmp'][n % 3] : 'rtmp', subscriber: n % 3 === 2 ? null : n ? `viewer-${String(n).padStart(5, '0')}` : 'publisherA',
+      peer: n % 4 ? `198.51.100.${n % 256}` : '2001:db8:85a3::8a2e:370:7334', since: START - n * 100_000, bytes: (at - START) * 210 + n * 1e6, gaps: n % 6 === 1 ? 3 : 0, standing: n === 1 ? 'suspended' : 'granted',
     });
-    return { at, stream: this.stream(0, at), sessions: Array.from({ length: 61 }, (_, n) => session(n)) };
+    const all = Array.from({ length: 10_001 }, (_, n) => session(n));
+    const search = query.get('search')?.toLowerCase() ?? '';
+    const found = all.filter((s) => [s.role, s.protocol, s.peer, s.subscriber ?? ''].join('\n').includes(search));
+    return { at, stream: this.stream(0, at), total: all.length, matching: found.length, sessions: found.slice(offset, offset + size) };
   }
   events(url: URL) {
     if (url.pathname === '/rest/v2/panel/streams/events') return { name: 'streams', make: () => this.streams(url) };
-    if (/\/panel\/streams\/[^/]+\/[^/]+\/events$/.test(url.pathname)) return { name: 'stream', make: () => this.detail() };
+    if (/\/panel\/streams\/[^/]+\/[^/]+\/events$/.test(url.pathname)) return { name: 'stream', make: () => this.detail(url.searchParams) };
     return null;
   }
 

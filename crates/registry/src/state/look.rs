@@ -1,10 +1,11 @@
 //! What people who look after the server see of it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use contract::registry::{Board, ListSessions, Live, SessionPage, SessionView, StreamRow};
 use contract::session::SessionRef;
-use contract::{Action, AppName, AppSettings, SessionId, StreamKey, WallMs};
+use contract::{Action, AppName, AppSettings, SessionId, StreamKey, SubscriberId, WallMs};
 
 use super::{Publisher, Row, Seat, State};
 
@@ -24,14 +25,19 @@ impl State {
         now: WallMs,
     ) -> Option<SessionPage> {
         let row = self.rows.get(&ask.stream).filter(|row| row.is_shown())?;
-        let publisher = row.publisher.iter().map(|publisher| publisher.seat.view(Action::Publish));
-        let there = row.players.iter().filter(|(_, seat)| seat.is_taken(settings, now));
-        let players = there.map(|(_, seat)| seat.view(Action::Play));
-        Some(SessionPage {
-            at: now,
-            stream: row.line(&ask.stream, settings, now),
-            sessions: publisher.chain(players).take(ask.size).collect(),
-        })
+        let mut search = Search::new(ask.search.as_deref());
+        let stream = row.line(&ask.stream, settings, now);
+        let (mut total, mut matching, mut sessions) = (0, 0, Vec::new());
+        for (role, seat) in row.seats().filter(|(_, seat)| seat.is_taken(settings, now)) {
+            total += 1;
+            if search.finds(role, seat) {
+                if matching >= ask.offset && sessions.len() < ask.size {
+                    sessions.push(seat.view(role));
+                }
+                matching += 1;
+            }
+        }
+        Some(SessionPage { at: now, stream, total, matching, sessions })
     }
 
     /// One session of a stream.
@@ -47,7 +53,41 @@ impl State {
     }
 }
 
+/// Looks for a text in sessions, of which there may be many: with one piece of memory.
+struct Search {
+    needle: String,
+    line: String,
+}
+
+impl Search {
+    fn new(needle: Option<&str>) -> Self {
+        Self { needle: needle.unwrap_or_default().to_ascii_lowercase(), line: String::new() }
+    }
+
+    fn finds(&mut self, role: Action, seat: &Seat) -> bool {
+        if self.needle.is_empty() {
+            return true;
+        }
+        self.line.clear();
+        let role = match role {
+            Action::Publish => "publisher",
+            Action::Play => "player",
+        };
+        let who = seat.subscriber.as_ref().map_or("", SubscriberId::as_str);
+        // Writing to a string cannot fail.
+        let _ = write!(self.line, "{role}\n{}\n{}\n{who}", seat.protocol.as_str(), seat.peer);
+        self.line.make_ascii_lowercase();
+        self.line.contains(&self.needle)
+    }
+}
+
 impl Row {
+    /// The publisher, then the players from the one who came first.
+    fn seats(&self) -> impl Iterator<Item = (Action, &Seat)> {
+        let publisher = self.publisher.iter().map(|publisher| (Action::Publish, &publisher.seat));
+        publisher.chain(self.players.values().map(|seat| (Action::Play, seat)))
+    }
+
     fn is_shown(&self) -> bool {
         self.record.is_some() || self.publisher.is_some()
     }

@@ -322,7 +322,7 @@ async fn everybody_who_has_a_place_is_seen_and_who_has_left_is_not() {
     rtmp.session.traffic.gap();
     rtmp.standing.set(Standing::Suspended);
     hls.session.traffic.heard(NOW);
-    let ask = |size| ListSessions { stream: key("cam"), size };
+    let ask = |size| ListSessions { stream: key("cam"), search: None, offset: 0, size };
     let page = state.sessions(&ask(10), &settings, NOW).unwrap();
     assert_eq!((page.stream.players.hls, page.stream.players.rtmp), (1, 1));
     let seen: Vec<_> = page.sessions.iter().map(|s| (s.id, s.role, s.bytes, s.gaps, s.standing)).collect();
@@ -339,7 +339,36 @@ async fn everybody_who_has_a_place_is_seen_and_who_has_left_is_not() {
     let later = NOW.after(settings.hls.patience());
     assert_eq!(state.sessions(&ask(10), &settings, later).unwrap().sessions.len(), 2);
     assert_eq!(state.sessions(&ask(1), &settings, NOW).unwrap().sessions.len(), 1);
-    assert!(state.sessions(&ListSessions { stream: key("dam"), size: 1 }, &settings, NOW).is_none());
+    let nothing = ListSessions { stream: key("dam"), ..ask(1) };
+    assert!(state.sessions(&nothing, &settings, NOW).is_none());
+}
+
+#[actix_rt::test]
+async fn sessions_are_searched_and_paged_with_the_publisher_first() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    // He comes last, and is shown first.
+    let players: Vec<_> = (0..9)
+        .map(|n| if n % 3 == 0 { Protocol::Rtmp } else { Protocol::Whep })
+        .map(|p| play("cam", p))
+        .collect();
+    let publisher = publish("cam", None);
+    let _granted = state.publish(&publisher, &settings, NOW).unwrap();
+    let _live: Vec<_> = players.iter().map(|player| state.play(player, &settings, NOW).unwrap()).collect();
+    let ids = |search: &str, offset, size| {
+        let search = Some(search.to_owned());
+        let ask = ListSessions { stream: key("cam"), search, offset, size };
+        let page = state.sessions(&ask, &settings, NOW).unwrap();
+        (page.total, page.matching, page.sessions.iter().map(|s| s.id).collect::<Vec<_>>())
+    };
+    let id = |n: usize| players[n].session.id;
+    assert_eq!(ids("", 0, 2), (10, 10, vec![publisher.session.id, id(0)]));
+    assert_eq!(ids("", 8, 5), (10, 10, vec![id(7), id(8)]));
+    assert_eq!(ids("WHEP", 1, 2), (10, 6, vec![id(2), id(4)]));
+    assert_eq!(ids("publisher", 0, 9), (10, 1, vec![publisher.session.id]));
+    assert_eq!(ids("Viewer", 0, 0), (10, 9, vec![]));
+    assert_eq!(ids(&players[0].peer.to_string(), 7, usize::MAX), (10, 9, vec![id(7), id(8)]));
+    assert_eq!(ids("nobody", 0, 9), (10, 0, vec![]));
+    assert_eq!(ids("", usize::MAX, usize::MAX), (10, 10, vec![]));
 }
 
 #[actix_rt::test]

@@ -134,13 +134,18 @@ impl StreamBoard {
 pub(crate) struct StreamDetail {
     at: WallMs,
     stream: StreamLine,
+    /// How many sessions it has.
+    total: usize,
+    /// How many of them match.
+    matching: usize,
     sessions: Vec<Session>,
 }
 
 impl From<SessionPage> for StreamDetail {
     fn from(page: SessionPage) -> Self {
-        let stream = StreamLine::from(&page.stream);
-        Self { at: page.at, stream, sessions: page.sessions.into_iter().map(Session::from).collect() }
+        let SessionPage { at, stream, total, matching, sessions } = page;
+        let sessions = sessions.into_iter().map(Session::from).collect();
+        Self { at, stream: StreamLine::from(&stream), total, matching, sessions }
     }
 }
 

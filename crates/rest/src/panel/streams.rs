@@ -16,9 +16,6 @@ use crate::dto::{StreamBoard, StreamDetail, StreamLine};
 use crate::gate::{Leave, Streams};
 use crate::path::{OfStream, Query, read};
 
-/// Sessions of a stream that are shown: a page of people, not a crowd.
-const MAX_SESSIONS: usize = 200;
-
 type Answered = Result<HttpResponse, Refused>;
 
 /// Adds the routes. No stream is hidden by those of one fixed word: a stream's have
@@ -95,12 +92,20 @@ async fn watch_list(shared: Data<Shared>, _leave: Leave<Streams>, req: HttpReque
     watch(&shared, &req, Choice::of(&shared, &req)?)
 }
 
-/// One stream with its sessions.
-struct One(StreamKey);
+/// One stream with some of its sessions.
+struct One {
+    stream: StreamKey,
+    window: Window,
+}
 
 impl One {
+    fn of(path: &OfStream, req: &HttpRequest) -> Result<Self, Refused> {
+        Ok(Self { stream: key(path)?, window: Window::of(&Query::of(req)) })
+    }
+
     async fn detail(&self, shared: &Shared) -> Result<StreamDetail, Refused> {
-        let ask = ListSessions { stream: self.0.clone(), size: MAX_SESSIONS };
+        let Window { search, offset, size } = self.window.clone();
+        let ask = ListSessions { stream: self.stream.clone(), search, offset, size };
         let page = shared.ask(&shared.links.list_sessions, ask).await?;
         Ok(page.ok_or(Refused::NotFound)?.into())
     }
@@ -119,8 +124,13 @@ pub(super) fn key(path: &OfStream) -> Result<StreamKey, Refused> {
     path.key().map_err(|_| Refused::NotFound)
 }
 
-async fn one(shared: Data<Shared>, _leave: Leave<Streams>, path: Path<OfStream>) -> Answered {
-    Ok(dialect::ok(&One(key(&path)?).detail(&shared).await?))
+async fn one(
+    shared: Data<Shared>,
+    _leave: Leave<Streams>,
+    path: Path<OfStream>,
+    req: HttpRequest,
+) -> Answered {
+    Ok(dialect::ok(&One::of(&path, &req)?.detail(&shared).await?))
 }
 
 /// Ends when the stream is no more; an unregistered one goes with its publisher.
@@ -130,7 +140,7 @@ async fn watch_one(
     path: Path<OfStream>,
     req: HttpRequest,
 ) -> Answered {
-    let view = One(key(&path)?);
+    let view = One::of(&path, &req)?;
     view.detail(&shared).await?;
     watch(&shared, &req, view)
 }

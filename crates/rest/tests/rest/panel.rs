@@ -153,16 +153,22 @@ async fn a_stream_shows_who_is_there() {
     let world = World::new();
     let id = SessionId::new();
     let sessions = vec![session(id, Standing::Suspended)];
+    let stream = row("LiveApp", "c", None, true);
     world.script().list_sessions =
-        Some(SessionPage { at: NOW, stream: row("LiveApp", "c", None, true), sessions });
-    let detail = get(&world, "/rest/v2/panel/streams/LiveApp/c").await;
+        Some(SessionPage { at: NOW, stream, total: 10_001, matching: 61, sessions });
+    let path = "/rest/v2/panel/streams/LiveApp/c";
+    let detail = get(&world, &format!("{path}?search=%20Alice&offset=60&size=999")).await;
     assert_eq!((&detail["stream"]["id"], &detail["at"]), (&json!("c"), &json!(NOW.0)));
+    assert_eq!((&detail["total"], &detail["matching"]), (&json!(10_001), &json!(61)));
     let expected = json!([{
         "id": id.to_string(), "role": "player", "protocol": "hls", "subscriber": null, "peer": "192.0.2.8",
         "since": NOW.0, "bytes": 12, "gaps": 3, "standing": "suspended"
     }]);
     assert_eq!(detail["sessions"], expected);
-    assert_eq!(world.asked(), ["ListSessions { stream: StreamKey { app: LiveApp, id: c }, size: 200 }"]);
+    let of = "ListSessions { stream: StreamKey { app: LiveApp, id: c }, search:";
+    assert_eq!(world.asked(), [format!("{of} Some(\"Alice\"), offset: 60, size: 200 }}")]);
+    get(&world, path).await;
+    assert_eq!(world.asked(), [format!("{of} None, offset: 0, size: 50 }}")]);
 }
 
 #[actix_web::test]

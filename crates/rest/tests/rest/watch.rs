@@ -161,11 +161,25 @@ async fn one_stream_is_watched_while_it_is_there() {
     let world = World::new();
     let cookie = world.log_in(Role::ReadOnly).await;
     assert_eq!(open(&world, ONE, &cookie).await.status(), StatusCode::NOT_FOUND);
-    let page = SessionPage { at: NOW, stream: row("LiveApp", "cam", None, true), sessions: Vec::new() };
+    let page = SessionPage {
+        at: NOW,
+        stream: row("LiveApp", "cam", None, true),
+        total: 7,
+        matching: 2,
+        sessions: Vec::new(),
+    };
     world.script().list_sessions = Some(page);
-    let mut events = events(&world, ONE, &cookie).await;
+    world.asked();
+    let path = format!("{ONE}?search=hls&offset=50&size=25");
+    let mut events = events(&world, &path, &cookie).await;
     let (name, detail) = events.next().await.unwrap();
     assert_eq!((name.as_str(), &detail["stream"]["id"]), ("stream", &Value::from("cam")));
+    assert_eq!((&detail["total"], &detail["matching"]), (&Value::from(7), &Value::from(2)));
+    let asked = world.asked();
+    assert!(
+        !asked.is_empty()
+            && asked.iter().all(|ask| ask.ends_with("search: Some(\"hls\"), offset: 50, size: 25 }"))
+    );
     world.script().list_sessions = None;
     tokio::time::pause();
     assert!(events.next().await.is_none());

@@ -55,6 +55,10 @@ export interface Session {
 export interface StreamDetail {
   at: number;
   stream: Stream;
+  /** How many sessions there are. */
+  total: number;
+  /** How many of them match what is searched. */
+  matching: number;
   sessions: Session[];
 }
 export interface Subscriber {
@@ -269,7 +273,8 @@ export const api = {
   liveApp: async () =>
     (await get<{ streams: { app: string }[] }>(`${panel}/streams?${query({ live: true, size: 1 })}`)).streams[0]?.app,
   streamEvents: (asked: StreamsAsked) => `${panel}/streams/events?${query({ ...asked })}`,
-  streamDetailEvents: (app: string, id: string) => `${live(app, id)}/events`,
+  streamDetailEvents: (app: string, id: string, sessions: { search: string; offset: number; size: number }) =>
+    `${live(app, id)}/events?${query(sessions)}`,
   thumbnail: (app: string, id: string, version: number) => `${live(app, id)}/thumbnail?v=${version}`,
   createStream: (app: string, streamId: string, name: string) =>
     ask(`/${part(app)}/rest/v2/broadcasts/create`, { method: 'POST', json: { streamId, name } }),
