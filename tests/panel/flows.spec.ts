@@ -1,8 +1,42 @@
 // Every flow of the panel, against a live server with an ffmpeg publisher.
-import { serve } from './server.ts';
+import { createHmac } from 'node:crypto';
+import jsQR from 'jsqr';
+import { Publisher, serve } from './server.ts';
+import type { Locator } from '@playwright/test';
 import { accessible, ADMIN, expect, frames, isLive, logIn, moves, STREAM, test, watch } from './fixtures.ts';
 
 test.describe.configure({ mode: 'serial' });
+
+/** What a phone reads. */
+async function qrCode(image: Locator): Promise<URL> {
+  const { data, width, height } = await image.evaluate(async (svg) => {
+    const picture = new Image();
+    picture.src = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(svg))}`;
+    await picture.decode();
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [400, 400];
+    const context = canvas.getContext('2d')!;
+    context.fillStyle = '#fff';
+    context.fillRect(0, 0, 400, 400);
+    context.drawImage(picture, 20, 20, 360, 360);
+    return { data: [...context.getImageData(0, 0, 400, 400).data], width: 400, height: 400 };
+  });
+  const found = jsQR.default(Uint8ClampedArray.from(data), width, height);
+  expect(found, 'the picture is a QR code').not.toBeNull();
+  return new URL(found?.data ?? '');
+}
+
+/** The code of now (RFC 6238) as an authenticator app makes it from an address. */
+function totp(address: URL): string {
+  const [secret, period] = [address.searchParams.get('secret') ?? '', Number(address.searchParams.get('period'))];
+  const bits = [...secret].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 1000 / period)));
+  const mac = createHmac('sha1', key).update(counter).digest();
+  const number = mac.readUInt32BE((mac.at(-1) ?? 0) & 15) & 0x7fff_ffff;
+  return String(number % 1_000_000).padStart(6, '0');
+}
 const SUBSCRIBERS = `/#/streams/live/${STREAM}/subscribers`;
 const REST = `/live/rest/v2/broadcasts/${STREAM}/subscribers`;
 
@@ -125,10 +159,20 @@ test('a subscriber is added with a secret that is valid, and shown as a QR code'
   await dialog.getByRole('button', { name: 'Generate' }).click();
   await accessible(page);
   await dialog.getByRole('button', { name: 'Add the subscriber' }).click();
-  await expect(dialog.getByRole('img', { name: 'QR code' })).toBeVisible();
-  await expect(dialog.getByText(/^[A-Z2-7]{32}$/)).toBeVisible();
+  const said = await qrCode(dialog.getByRole('img', { name: 'QR code' }));
+  await expect(dialog.getByText(/^[A-Z2-7]{32}$/)).toHaveText(said.searchParams.get('secret') ?? '');
+  expect(decodeURIComponent(said.pathname)).toContain(`alice@${STREAM}`);
+  // It is not shown again, so a key that is pressed too much does not take it away.
+  await page.keyboard.press('Escape');
   await dialog.getByRole('button', { name: 'Done' }).click();
   await expect(page.getByTestId('subscriber-alice')).toContainText('play');
+  // A phone makes the code that the server makes.
+  await expect
+    .poll(async () => {
+      const { dataId } = await (await page.request.get(`${REST}/alice/totp?type=play`)).json();
+      return totp(said) === dataId;
+    })
+    .toBe(true);
 });
 
 test('the code that is shown is the one that the server makes', async ({ page }) => {
@@ -339,4 +383,181 @@ test('the audit log says who blocked whom', async ({ page }) => {
   await page.getByLabel('Search the log').fill('nobody-of-that-name');
   await expect(page.getByText('No entry matches')).toBeVisible();
   await accessible(page);
+});
+
+test('a stream is registered, stopped and deleted', async ({ page, server }) => {
+  await logIn(page.request);
+  await page.goto('/#/streams/live');
+  await page.getByRole('button', { name: 'Register a stream' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Stream id').fill('a/b');
+  await dialog.getByRole('button', { name: 'Register' }).click();
+  await expect(dialog.getByLabel('Stream id')).toHaveAttribute('aria-invalid', 'true');
+  await dialog.getByLabel('Stream id').fill('stage');
+  await dialog.getByRole('button', { name: 'Register' }).click();
+  await expect(page.getByRole('heading', { name: 'stage' })).toBeVisible();
+  await expect(page.getByText('Offline', { exact: true })).toBeVisible();
+  const publisher = Publisher.start(server, 'stage');
+  await expect(page.getByText('Live', { exact: true })).toBeVisible();
+  await page.getByRole('button', { name: 'Stop the stream' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Stop the stream' }).click();
+  await expect(page.getByText('Offline', { exact: true })).toBeVisible();
+  await publisher.stop();
+  await page.getByRole('button', { name: 'Delete' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await expect(page.getByRole('heading', { name: 'Streams' })).toBeVisible();
+  await page.getByLabel('Live only').uncheck();
+  await expect(page.getByTestId('stream-stage')).toHaveCount(0);
+});
+
+test('a stream that is not registered is told to be off when its publisher leaves, and comes back with it', async ({ page, server }) => {
+  await logIn(page.request);
+  let publisher = Publisher.start(server, 'passing');
+  await isLive(page.request, 'passing');
+  await page.goto('/#/streams/live/passing');
+  await expect(page.getByText('Live', { exact: true })).toBeVisible();
+  await publisher.stop();
+  await expect(page.getByText('Nobody publishes this stream')).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Stop the stream' })).toHaveCount(0);
+  publisher = Publisher.start(server, 'passing');
+  await expect(page.getByText('Live', { exact: true })).toBeVisible();
+  await publisher.stop();
+});
+
+test('a publisher is blocked from the list of sessions, and its events tell of it', async ({ page, server }) => {
+  await logIn(page.request);
+  await page.request.post('/rest/v2/applications/settings/live', { data: { writeSubscriberEventsToDatastore: true } });
+  const publisher = Publisher.start(server, 'camera-2?subscriberId=carol');
+  await isLive(page.request, 'camera-2');
+  await page.goto('/#/streams/live/camera-2/sessions');
+  await page.getByRole('button', { name: 'Block carol' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog.getByRole('radio', { name: /Publishing/ })).toBeChecked();
+  await dialog.getByRole('radio', { name: 'Other' }).check();
+  await dialog.getByLabel('How long').fill('0');
+  await dialog.getByRole('button', { name: 'Block', exact: true }).click();
+  await expect(dialog.getByLabel('How long')).toHaveAccessibleDescription(/above 0/);
+  await dialog.getByLabel('How long').fill('2');
+  await dialog.getByRole('button', { name: 'Block', exact: true }).click();
+  await expect(page.getByText('Nobody publishes this stream')).toBeVisible();
+  await publisher.stop();
+  await page.goto('/#/streams/live/camera-2/events');
+  const rows = page.getByRole('row').filter({ hasText: 'carol' });
+  await expect(rows).toHaveCount(2);
+  await expect(rows.first()).toContainText('disconnected');
+  await page.getByLabel('Subscriber id').fill('nobody-at-all');
+  await expect(page.getByText('No connection was recorded')).toBeVisible();
+});
+
+test('a secret is replaced, and a subscriber removed', async ({ page }) => {
+  await logIn(page.request);
+  await page.request.post(REST, { data: { subscriberId: 'Zoë with a space', b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: 'play' } });
+  await page.goto(SUBSCRIBERS);
+  await page.getByLabel('Search subscribers').fill('Zoë with ');
+  const row = page.getByTestId('subscriber-Zoë with a space');
+  await expect(page.getByLabel('Search subscribers')).toHaveValue('Zoë with ');
+  await row.getByRole('button', { name: /^More/ }).click();
+  await page.getByRole('menuitem', { name: 'New secret and QR code' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Secret', { exact: true }).fill('1');
+  await dialog.getByRole('button', { name: /secret/i }).last().click();
+  await expect(dialog.getByLabel('Secret', { exact: true })).toHaveAttribute('aria-invalid', 'true');
+  await dialog.getByRole('button', { name: 'Generate' }).click();
+  await dialog.locator('form .btn.main').click();
+  const said = await qrCode(dialog.getByRole('img', { name: 'QR code' }));
+  expect(said.searchParams.get('secret')).not.toBe('JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP');
+  await dialog.getByRole('button', { name: 'Done' }).click();
+  await row.getByRole('button', { name: /^More/ }).click();
+  await page.getByRole('menuitem', { name: 'Remove' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await expect(row).toHaveCount(0);
+});
+
+test('what was typed outlives another page and the end of the login', async ({ page, context }) => {
+  await logIn(page.request);
+  await page.goto('/#/settings/live');
+  const period = page.locator('[name=timeTokenPeriod]');
+  await period.fill('90');
+  await page.getByRole('link', { name: 'Users' }).click();
+  await expect(page.getByRole('heading', { name: 'Users' })).toBeVisible();
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await expect(period).toHaveValue('90');
+  await context.clearCookies();
+  await page.getByRole('button', { name: 'Save' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Log in again' });
+  await expect(dialog.getByLabel('Password')).toBeFocused();
+  await accessible(page);
+  await dialog.getByLabel('Password').fill(ADMIN.password);
+  await dialog.getByRole('button', { name: 'Log in' }).click();
+  await expect(dialog).toHaveCount(0);
+  await expect(period).toHaveValue('90');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByText('Everything is saved')).toBeVisible();
+});
+
+test('two who change the same settings both see what the other saved', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto('/#/settings/live');
+  const period = page.locator('[name=timeTokenPeriod]');
+  await period.fill('120');
+  await page.request.post('/rest/v2/applications/settings/live', { data: { timeTokenPeriod: 75 } });
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('button', { name: 'Show theirs beside mine' }).click();
+  await expect(page.getByText('Somebody else saved: 75')).toBeVisible();
+  await expect(period).toHaveValue('120');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByText('Everything is saved')).toBeVisible();
+});
+
+test('a user is changed, and changes the password', async ({ page, browser, server }) => {
+  await logIn(page.request);
+  await page.request.post('/rest/v2/users', { data: { email: 'joe@example.org', password: 'password of joe', userType: 'READ_ONLY', scope: 'system' } });
+  await page.goto('/#/users');
+  const row = page.getByTestId('user-joe@example.org');
+  await row.getByRole('button', { name: /^Change/ }).click();
+  await page.getByRole('dialog').getByLabel('Role').selectOption('USER');
+  await page.getByRole('dialog').getByLabel('First name').fill('Joe');
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+  await expect(row).toContainText('Operator');
+
+  const his = await browser.newContext({ baseURL: server.http });
+  await logIn(his.request, { email: 'joe@example.org', password: 'password of joe' });
+  const joe = await his.newPage();
+  await joe.goto('/#/streams/live');
+  const open = async () => {
+    await joe.getByRole('button', { name: 'Account and appearance' }).click();
+    await joe.getByRole('menuitem', { name: 'Change password' }).click();
+  };
+  await open();
+  const dialog = joe.getByRole('dialog');
+  await dialog.getByLabel('Present password').fill('not it');
+  await dialog.getByLabel('New password', { exact: true }).fill('another of joe');
+  await dialog.getByLabel('New password again').fill('another of joe');
+  await dialog.getByRole('button', { name: 'Change the password' }).click();
+  await expect(dialog.getByLabel('Present password')).toHaveAttribute('aria-invalid', 'true');
+  await expect(dialog.getByLabel('New password again')).toHaveValue('another of joe');
+  // Whoever comes to this machine later finds nothing typed.
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await open();
+  await expect(dialog.getByLabel('Present password')).toHaveValue('');
+  await dialog.getByLabel('Present password').fill('password of joe');
+  await dialog.getByLabel('New password', { exact: true }).fill('another of joe');
+  await dialog.getByLabel('New password again').fill('another of joe');
+  await dialog.getByRole('button', { name: 'Change the password' }).click();
+  await expect(joe.getByText('Your password was changed.')).toBeVisible();
+  await logIn(his.request, { email: 'joe@example.org', password: 'another of joe' });
+  await his.close();
+});
+
+test('a lost connection is told, and the numbers go on when it is back', async ({ page, publisher: _ }) => {
+  await logIn(page.request);
+  await page.goto('/#/streams/live');
+  await expect(page.getByTestId(`stream-${STREAM}`)).toBeVisible();
+  await page.route('**/rest/v2/panel/streams**', (route) => route.abort());
+  // The stream of events that runs is not a new request; another choice makes one.
+  await page.getByLabel('Live only').uncheck();
+  await expect(page.getByText('The connection to the server is lost.')).toBeVisible();
+  await page.unroute('**/rest/v2/panel/streams**');
+  await expect(page.getByText('The connection to the server is lost.')).toHaveCount(0);
+  await expect(page.getByTestId(`stream-${STREAM}`)).toBeVisible();
 });

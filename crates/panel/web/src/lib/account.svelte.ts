@@ -1,5 +1,6 @@
 // Who is logged in, and which applications there are.
 import { api, ApiError, onLoginLost, told, type Me } from './api';
+import { toasts } from './toasts.svelte';
 
 type Phase = 'starting' | 'wizard' | 'login' | 'in' | 'unreachable';
 const KEY = 'sluice-app';
@@ -11,16 +12,14 @@ class Account {
   version = $state('');
   liveApp = $state('');
   trouble = $state('');
-  /** The login ended by itself while the panel was open. */
+  /** The login ended by itself while the panel was open, which stays as it is. */
   expired = $state(false);
   isAdmin = $derived(this.me?.role === 'ADMIN');
   canWrite = $derived(this.me !== null && this.me.role !== 'READ_ONLY');
 
   constructor() {
     onLoginLost(() => {
-      if (this.phase !== 'in') return;
-      this.expired = true;
-      this.phase = 'login';
+      this.expired = this.phase === 'in';
     });
   }
 
@@ -68,9 +67,14 @@ class Account {
   }
 
   async logOut() {
-    await api.logOut().catch(() => {});
-    this.me = null;
-    this.phase = 'login';
+    try {
+      await api.logOut();
+    } catch (error) {
+      // Whoever is not logged in any more is logged out.
+      if (!(error instanceof ApiError && error.status === 403)) return toasts.fail(`Not logged out: ${told(error)}`);
+    }
+    // Nothing that was typed or shown is left for who comes next.
+    location.reload();
   }
 }
 

@@ -147,6 +147,7 @@ export class ApiError extends Error {
   }
 }
 
+const PROBE_MS = 3000;
 const NOT_LOGGED_IN = 'Not authenticated user';
 let loginLost = () => {};
 
@@ -181,7 +182,7 @@ async function ask(path: string, { method = 'GET', json, text, headers = {}, sig
     response = await fetch(path, init);
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, 'The server cannot be reached. Nothing was changed; try again.');
+    throw new ApiError(0, unreached(method));
   }
   if (response.ok) return response;
   throw await refusal(response);
@@ -200,6 +201,10 @@ async function refusal(response: Response): Promise<ApiError> {
   if (response.status === 403 && message === NOT_LOGGED_IN) loginLost();
   return new ApiError(response.status, message || inWords(response.status), field);
 }
+
+// An answer that was lost looks like a question that was.
+const unreached = (method: string) =>
+  method === 'GET' ? 'The server cannot be reached. Try again.' : 'The server cannot be reached. Whether it was done is not known: look, and try again.';
 
 function inWords(status: number): string {
   if (status === 403) return 'Your role does not allow this.';
@@ -276,6 +281,8 @@ export const api = {
   streamDetailEvents: (app: string, id: string, sessions: { search: string; offset: number; size: number }) =>
     `${live(app, id)}/events?${query(sessions)}`,
   thumbnail: (app: string, id: string, version: number) => `${live(app, id)}/thumbnail?v=${version}`,
+  /** Asks once for what a stream of events would tell. */
+  probe: (events: string) => ask(events.replace('/events?', '?'), { signal: AbortSignal.timeout(PROBE_MS) }),
   createStream: (app: string, streamId: string, name: string) =>
     ask(`/${part(app)}/rest/v2/broadcasts/create`, { method: 'POST', json: { streamId, name } }),
   removeStream: (app: string, id: string) => result(stream(app, id), { method: 'DELETE' }),

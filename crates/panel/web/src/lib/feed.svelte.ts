@@ -1,11 +1,15 @@
 // Server-sent events, with what the browser's own EventSource does not do: say that the
-// connection is lost, and find out whether that is because the login ended.
-import { api } from './api';
+// connection is lost, and find out whether that is because the login ended or because what
+// was watched is no more.
+import { api, ApiError } from './api';
 import { clock } from './clock.svelte';
+
+const AGAIN_MS = 2000;
 
 export class Feed<T extends { at: number }> {
   latest = $state.raw<T | null>(null);
   lost = $state(false);
+  /** There is no such thing now; it is looked for again and again. */
   gone = $state(false);
   #source: EventSource | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -17,21 +21,35 @@ export class Feed<T extends { at: number }> {
   ) {}
 
   open(url: string) {
-    if (url === this.#url && this.#source) return;
+    if (url === this.#url) return;
     this.close();
     this.#url = url;
-    this.#connect();
+    document.addEventListener('visibilitychange', this.#turn);
+    this.#turn();
   }
 
   close() {
+    document.removeEventListener('visibilitychange', this.#turn);
+    this.#hush();
+    this.#url = '';
+    this.lost = this.gone = false;
+  }
+
+  // A browser has six connections to a server for all its tabs together, so a tab that
+  // nobody sees gives its own back.
+  #turn = () => {
+    if (document.hidden) this.#hush();
+    else this.#connect();
+  };
+
+  #hush() {
     clearTimeout(this.#retry);
     this.#source?.close();
     this.#source = null;
-    this.#url = '';
-    this.gone = false;
   }
 
   #connect() {
+    this.#hush();
     const source = new EventSource(this.#url);
     this.#source = source;
     source.addEventListener(this.name, (event) => {
@@ -42,17 +60,17 @@ export class Feed<T extends { at: number }> {
       this.heard(value);
     });
     source.onerror = () => {
-      if (this.#source !== source) return;
       source.close();
-      this.lost = true;
-      void this.#again(source);
+      if (this.#source === source) void this.#again(source);
     };
   }
 
   // The browser does not tell the status; one plain request does.
   async #again(source: EventSource) {
-    await api.me().catch(() => {});
+    const why: unknown = await api.probe(this.#url).then(() => null, (error: unknown) => error);
     if (this.#source !== source) return;
-    this.#retry = setTimeout(() => this.#connect(), 2000);
+    this.gone = why instanceof ApiError && why.status === 404;
+    this.lost = !this.gone;
+    this.#retry = setTimeout(this.#turn, AGAIN_MS);
   }
 }

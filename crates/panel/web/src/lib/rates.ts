@@ -14,8 +14,13 @@ export class Rates {
   /** Takes a counter's value at a time of the server. */
   take(name: string, at: number, bytes: number) {
     const before = this.#counters.get(name);
-    if (!before || bytes < before.bytes) {
+    if (!before) {
       this.#counters.set(name, { at, bytes, points: [] });
+      return;
+    }
+    // It begins anew with another publisher, and a sum falls when one of its parts goes.
+    if (bytes < before.bytes) {
+      [before.at, before.bytes] = [at, bytes];
       return;
     }
     const seconds = (at - before.at) / 1000;

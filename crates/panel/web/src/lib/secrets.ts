@@ -22,6 +22,13 @@ export function wrongSecret(secret: string): string {
   return '';
 }
 
+/** Why the server would refuse a subscriber's id, or nothing. */
+export function wrongSubscriberId(id: string): string {
+  if (id.length < 4) return 'At least 4 characters.';
+  if (/[\p{Cc}/|]/u.test(id) || /^\.+$/.test(id)) return 'No slash, no bar and no line break, and not dots alone.';
+  return '';
+}
+
 /** What an authenticator app reads from the QR code. */
 export function otpauth(stream: string, subscriber: string, secret: string, period: number): string {
   const label = `Sluice:${subscriber}@${stream}`;

@@ -5,23 +5,27 @@ interface Toast {
   text: string;
   bad: boolean;
 }
+const TOLD_MS = 4000;
+
 class Toasts {
   shown = $state<Toast[]>([]);
   #next = 0;
 
   tell(text: string) {
-    this.#show(text, false, 4000);
+    const id = this.#show(text, false);
+    setTimeout(() => this.drop(id), TOLD_MS);
   }
+  /** Stays until it is dismissed. */
   fail(text: string) {
-    this.#show(text, true, 9000);
+    this.#show(text, true);
   }
   drop(id: number) {
     this.shown = this.shown.filter((toast) => toast.id !== id);
   }
-  #show(text: string, bad: boolean, ms: number) {
+  #show(text: string, bad: boolean): number {
     const id = this.#next++;
     this.shown = [...this.shown.slice(-3), { id, text, bad }];
-    setTimeout(() => this.drop(id), ms);
+    return id;
   }
 }
 export const toasts = new Toasts();
