@@ -3,4 +3,10 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=web/dist");
+    if !std::path::Path::new("web/dist/index.html").exists() {
+        println!(
+            "cargo:warning=without the web panel: build it by `npm ci && npm run build` in \
+             crates/panel/web, or start the server by scripts/run"
+        );
+    }
 }

@@ -6,16 +6,16 @@ rustup_init=https://static.rust-lang.org/rustup/rustup-init.sh
 pinned_rust() { sed -n 's/^channel *= *"\(.*\)"/\1/p' "$root/rust-toolchain.toml"; }
 
 # need_rust: leaves a `cargo` of the pinned version on PATH. A rustup that is there already
-# fetches the pinned toolchain by itself; a cargo of another origin and version does not count.
+# fetches the pinned toolchain by itself; a cargo of another origin and version does not count,
+# so rustup's come first.
 need_rust() {
     local home=${CARGO_HOME:-$HOME/.cargo}
-    case ":$PATH:" in *":$home/bin:"*) ;; *) PATH=$PATH:$home/bin ;; esac
+    case ":$PATH:" in *":$home/bin:"*) ;; *) PATH=$home/bin:$PATH ;; esac
     if ! command -v rustup >/dev/null && ! cargo_is_pinned; then
         say "Installing Rust $(pinned_rust) by rustup"
         curl -fsS --proto '=https' --tlsv1.2 --retry 3 "$rustup_init" |
             sh -s -- -y -q --no-modify-path --profile minimal --default-toolchain none >/dev/null ||
             die "rustup could not be installed from $rustup_init"
-        PATH=$home/bin:$PATH
     fi
     cargo_is_pinned || (cd "$root" && rustup -q toolchain install "$(pinned_rust)" \
         --profile minimal --component clippy --component rustfmt) || die "Rust $(pinned_rust) is not available"

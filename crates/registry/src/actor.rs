@@ -57,6 +57,13 @@ impl Registry {
         self.settings.app(app).unwrap_or_default()
     }
 
+    /// The record that is on disk, if the disk can be read.
+    fn stored(&self, key: &StreamKey) -> Option<Option<StreamRecord>> {
+        let rows = self.store.scan(STREAMS).ok()?;
+        let mut records = rows.iter().map(|(_, value)| serde_json::from_slice::<StreamRecord>(value));
+        Some(records.find_map(|record| record.ok().filter(|record| record.key == *key)))
+    }
+
     /// Writes, and puts the old record back if that fails.
     fn commit<T: 'static>(
         &self,
@@ -76,7 +83,9 @@ impl Registry {
         Box::pin(written.into_actor(self).map(move |written, this, _| match written {
             Ok(()) => Ok(reply),
             Err(_) => {
-                this.state.restore(&key, before);
+                // Of several that failed, none may leave another's record behind.
+                let stored = this.stored(&key).unwrap_or(before);
+                this.state.restore(&key, stored);
                 Err(NotStored)
             }
         }))

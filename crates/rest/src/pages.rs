@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::middleware::Compress;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use contract::AppName;
 use panel::Asset;
@@ -39,7 +40,7 @@ type Answered = Result<HttpResponse, Refused>;
 pub(crate) fn routes(cfg: &mut ServiceConfig, shared: &Data<Shared>) {
     cfg.service(web::resource("/").route(read().to(front)))
         .service(web::resource("/favicon.svg").route(read().to(icon)))
-        .service(web::resource("/assets/{file}").route(read().to(file)))
+        .service(web::resource("/assets/{file}").wrap(Compress::default()).route(read().to(file)))
         .service(web::resource("/{app}/play.html").app_data(shared.clone()).route(read().to(play)))
         .service(web::resource("/{app}/publish.html").app_data(shared.clone()).route(read().to(publish)));
 }

@@ -6,7 +6,9 @@ use sluice_tests::tour;
 
 fn follow(document: &str) {
     let server = Server::start().unwrap();
-    tour::run(document, &server).unwrap();
+    let said = tour::run(document, &server).unwrap();
+    // A refusal of the API is a 200 too.
+    assert!(!said.contains("\"success\":false"), "{document}: {said}");
     server.stop().unwrap();
 }
 

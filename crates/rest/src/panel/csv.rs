@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_formula_and_comes_back_as_it_was() {
+    fn a_text_is_no_formula_and_comes_back_as_it_was() {
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "'=1", "''-1"] {
             assert_eq!(inert(formula), format!("'{formula}"));
         }

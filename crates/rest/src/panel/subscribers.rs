@@ -152,7 +152,7 @@ fn line(path: &OfStream, columns: &[&'static str], record: &Record) -> Line {
         let at = columns.iter().position(|column| *column == name);
         at.and_then(|at| record.fields.get(at)).map(|text| text.trim()).filter(|text| !text.is_empty())
     };
-    let id = field("subscriberId").unwrap_or_default().to_owned();
+    let id = csv::revived(field("subscriberId").unwrap_or_default()).to_owned();
     let wanted = if record.fields.len() > columns.len() {
         Err("more fields than columns".to_owned())
     } else {
@@ -248,8 +248,8 @@ fn written(view: &SubscriberView) -> String {
     let kind = view.kind.map(|kind| kind.to_string()).unwrap_or_default();
     let period = view.period.map(|period| period.to_string()).unwrap_or_default();
     csv::write([
-        view.id.as_str(),
-        &csv::inert(view.name.as_deref().unwrap_or_default()),
+        &*csv::inert(view.id.as_str()),
+        &*csv::inert(view.name.as_deref().unwrap_or_default()),
         &kind,
         &view.limit.to_string(),
         &period,

@@ -2,8 +2,9 @@
 //! this binary; both answers are right, each in its own words.
 
 use actix_web::http::StatusCode;
+use actix_web::test::TestRequest;
 
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, local};
 
 const PAGES: [&str; 3] = ["/", "/LiveApp/play.html?id=cam&subscriberCode=123456", "/LiveApp/publish.html"];
 
@@ -39,6 +40,20 @@ async fn a_page_and_its_files_are_ours_alone() {
             assert!(file.header("cache-control").contains("immutable"));
         }
     }
+}
+
+/// Three quarters of a megabyte is much for a phone; codes are in no file, so compressing
+/// tells nobody anything.
+#[actix_web::test]
+async fn scripts_are_sent_compressed_to_whom_that_is_welcome() {
+    let world = World::new();
+    let page = world.get(PAGES[0]).await;
+    let Some(script) = page.text.split('"').find(|text| text.ends_with(".js") && is_built(&page)) else {
+        return;
+    };
+    let welcome = local(TestRequest::get(), script).append_header(("accept-encoding", "gzip, deflate, br"));
+    assert_eq!(world.call(welcome).await.header("content-encoding"), "gzip");
+    assert_eq!(world.get(script).await.header("content-encoding"), "");
 }
 
 #[actix_web::test]
