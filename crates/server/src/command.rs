@@ -19,9 +19,13 @@ Usage: sluice [--config FILE] [COMMAND]
                              runs. Without the key nobody can read the secrets in it
   restore FILE [--force]     put it back, while no server runs; --force: over other data
 
-  --config FILE              configuration to use; config/sluice.toml if not given
+  --config FILE              configuration to use; if not given, config/sluice.toml, or
+                             /etc/sluice/sluice.toml where that is not there
   --help, --version
 ";
+
+/// Where packages put the configuration.
+const INSTALLED_CONFIG: &str = "/etc/sluice/sluice.toml";
 
 /// What is wanted.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,11 +65,17 @@ pub(crate) struct Invocation {
 impl Invocation {
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
         let mut words = Words::sort(args)?;
-        let config = words.value("--config").unwrap_or_else(|| "config/sluice.toml".to_owned()).into();
+        let config = words.value("--config").map_or_else(usual_config, PathBuf::from);
         let command = words.command()?;
         words.end()?;
         Ok(Self { config, command })
     }
+}
+
+/// The configuration of a checkout that one stands in, else that of the installed server.
+fn usual_config() -> PathBuf {
+    let checkout = PathBuf::from("config/sluice.toml");
+    if checkout.exists() { checkout } else { INSTALLED_CONFIG.into() }
 }
 
 /// Options without a value.
