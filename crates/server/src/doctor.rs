@@ -53,6 +53,7 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.descriptors(config);
     report.segmentation();
     report.certificate(config);
+    report.panel();
     report.0
 }
 
@@ -191,6 +192,14 @@ impl Report {
             Err(error) => {
                 self.say(Health::Bad, "UDP", error);
             }
+        }
+    }
+
+    fn panel(&mut self) {
+        if panel::is_built() {
+            self.say(Health::Good, "panel", "is in this program");
+        } else {
+            self.say(Health::Doubtful, "panel", "is not in this program: it was built before the panel was");
         }
     }
 

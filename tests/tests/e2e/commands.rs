@@ -164,7 +164,7 @@ fn the_doctor_knows_a_running_server_from_a_port_that_somebody_took() {
     };
     let (well, said) = doctor(&server.http.to_string());
     assert!(well && said.contains("in use, by a Sluice that answers"), "{said}");
-    for what in ["addresses", "clock", "disk", "descriptors", "UDP", "certificate"] {
+    for what in ["addresses", "clock", "disk", "descriptors", "UDP", "certificate", "panel"] {
         assert!(said.lines().any(|line| line.contains(what)), "{what} is missing: {said}");
     }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
