@@ -12,7 +12,7 @@ use crate::peer::{Peer, play, publish};
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// User and system time of a process, in clock ticks of 10 ms.
-fn cpu(pid: &str) -> Result<u64> {
+pub(crate) fn cpu(pid: &str) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<_> = stat.rsplit(')').next().context("stat")?.split_whitespace().collect();
     Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)

@@ -56,7 +56,7 @@ fn sound(n: i64) -> Frame {
 
 pub(crate) struct Peer {
     socket: TcpStream,
-    client: Client,
+    pub(crate) client: Client,
     buffer: Vec<u8>,
 }
 
@@ -83,12 +83,12 @@ impl Peer {
         }
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    pub(crate) async fn flush(&mut self) -> Result<()> {
         let output = self.client.take_output();
         Ok(self.socket.write_all(&output).await?)
     }
 
-    async fn read(&mut self) -> Result<()> {
+    pub(crate) async fn read(&mut self) -> Result<()> {
         let n = self.socket.read(&mut self.buffer).await?;
         anyhow::ensure!(n > 0, "the server closed");
         Ok(self.client.receive(&self.buffer[..n])?)
