@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::auth::NotStored;
-use crate::session::{Fenced, SessionRef};
+use crate::session::{Fenced, Moment, SessionRef};
 use crate::{AppName, Protocol, SessionId, StandingCell, StreamKey, SubscriberId, WallMs};
 
 mod look;
@@ -126,6 +126,16 @@ pub struct Live {
     pub packets: Option<PacketRing>,
     /// Whether WebRTC players get key frames only.
     pub keyframes_only: KeyframesOnly,
+}
+
+impl Live {
+    /// The moment of its newest media; `None` while it holds none.
+    pub fn newest(&self) -> Option<Moment> {
+        // Of a WebRTC publisher packets are the whole of it; frames are made of them.
+        let packet = self.packets.as_ref().and_then(PacketRing::newest).map(|packet| packet.time());
+        let at = packet.or_else(|| self.frames.newest().map(|frame| frame.dts))?;
+        Some(Moment { generation: self.generation, at })
+    }
 }
 
 /// Whether a stream's WebRTC players get key frames only: its pictures must be

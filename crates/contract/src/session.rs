@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
-use media::TrackKind;
+use media::{MediaTime, TrackKind};
 
 use crate::{SessionId, Standing, WallMs};
 
@@ -95,6 +95,33 @@ pub enum CloseReason {
     Withdrawn,
 }
 
+/// A moment of one publish. Two publishes of a stream have clocks of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Which publish ([`Live::generation`](crate::registry::Live::generation)).
+    pub generation: u64,
+    /// On its clock.
+    pub at: MediaTime,
+}
+
+/// Bits of a [`Moment`]'s microseconds when it is packed; four years in either
+/// direction. The rest are the low ones of the generation.
+const MICROS: u32 = 48;
+
+impl Moment {
+    fn pack(self) -> u64 {
+        self.generation << MICROS | (self.at.as_micros() as u64 & ((1 << MICROS) - 1))
+    }
+
+    /// How much later than a packed moment of the same publish it is.
+    fn since(self, packed: u64) -> Option<Duration> {
+        let now = self.pack();
+        // Shifted up and down again, a difference keeps its sign.
+        let micros = (now.wrapping_sub(packed) << (64 - MICROS)) as i64 >> (64 - MICROS);
+        (now >> MICROS == packed >> MICROS).then(|| Duration::from_micros(micros.max(0).unsigned_abs()))
+    }
+}
+
 /// Counters of one session, written by its data plane without a lock.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -102,6 +129,8 @@ pub struct Traffic {
     sent_bytes: AtomicU64,
     gaps: AtomicU64,
     heard_ms: AtomicU64,
+    /// The newest [`Moment`] that a player was given, packed; 0: none.
+    reached: AtomicU64,
     /// By [`TrackKind`].
     tracks: [AtomicU64; 2],
 }
@@ -125,6 +154,18 @@ impl Traffic {
     /// Counts one place where this player was too slow and lost media.
     pub fn gap(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The peer's socket was given media up to this moment.
+    pub fn reached(&self, moment: Moment) {
+        self.reached.store(moment.pack(), Ordering::Relaxed);
+    }
+
+    /// How far behind `newest`, a stream's newest media, what the peer's socket was
+    /// given is; `None` if it was given nothing of that publish. It grows while the
+    /// socket takes nothing.
+    pub fn lag(&self, newest: Moment) -> Option<Duration> {
+        Some(self.reached.load(Ordering::Relaxed)).filter(|&packed| packed != 0).and_then(|p| newest.since(p))
     }
 
     /// The peer showed that it is there.
@@ -158,5 +199,37 @@ impl Traffic {
             0 => Duration::ZERO,
             heard => now.since(WallMs(heard)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(generation: u64, ms: i64) -> Moment {
+        Moment { generation, at: MediaTime::from_millis(ms) }
+    }
+
+    #[test]
+    fn a_player_lags_by_the_media_that_its_socket_has_not_been_given() {
+        let traffic = Traffic::default();
+        assert_eq!(traffic.lag(moment(1, 5000)), None, "it was given nothing");
+        for (given, newest, lag) in [(-40, 80, 120), (0, 0, 0), (-90, -50, 40), (5000, 4980, 0)] {
+            traffic.reached(moment(7, given));
+            assert_eq!(traffic.lag(moment(7, newest)), Some(Duration::from_millis(lag)));
+        }
+        assert_eq!(traffic.lag(moment(8, 5000)), None, "another publish has another clock");
+        assert_eq!(traffic.lag(moment(7, 65_000)), Some(Duration::from_secs(60)), "it stands");
+    }
+
+    #[test]
+    fn a_year_of_media_is_told_apart_from_a_second() {
+        let traffic = Traffic::default();
+        let year = 365 * 24 * 3600 * 1000;
+        traffic.reached(moment(u64::from(u16::MAX), -year));
+        assert_eq!(
+            traffic.lag(moment(u64::from(u16::MAX), year)),
+            Some(Duration::from_millis(2 * year as u64))
+        );
     }
 }

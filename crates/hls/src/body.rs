@@ -48,6 +48,9 @@ impl MessageBody for FileBody {
         let len = self.rest.len().min(CHUNK);
         let chunk = self.rest.split_to(len);
         self.open.sent(len);
+        if self.rest.is_empty() {
+            self.open.finished();
+        }
         Poll::Ready(Some(Ok(chunk)))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use contract::registry::Live;
+use contract::session::Moment;
 use contract::{Clock, Now, SessionId, Standing, StreamKey, SubscriberId};
 use session::Player;
 use tokio::sync::watch;
@@ -174,7 +175,7 @@ impl Grant {
             }
         }
         let fence = self.fences.load(Ordering::Acquire);
-        OpenBody { grant: self.clone(), connection: connection.clone(), fence }
+        OpenBody { grant: self.clone(), connection: connection.clone(), fence, until: None }
     }
 
     /// Forgets connections that hold nothing of this grant any more, and resets
@@ -217,6 +218,8 @@ pub(crate) struct OpenBody {
     grant: Arc<Grant>,
     connection: Arc<Connection>,
     fence: u64,
+    /// Where the media in it ends, if it is media.
+    until: Option<Moment>,
 }
 
 impl OpenBody {
@@ -236,6 +239,20 @@ impl OpenBody {
     /// Counts bytes that go out.
     pub(crate) fn sent(&self, bytes: usize) {
         self.grant.sent(&self.connection, bytes);
+    }
+
+    /// All of it has gone out.
+    pub(crate) fn finished(&self) {
+        if let (Some(moment), Some(player)) = (self.until, &*lock(&self.grant.seat)) {
+            player.link.traffic.reached(moment);
+        }
+    }
+
+    /// The media in it ends at this moment.
+    #[must_use]
+    pub(crate) fn until(mut self, moment: Option<Moment>) -> Self {
+        self.until = moment;
+        self
     }
 }
 

@@ -83,6 +83,8 @@ struct Run {
     /// stream is joined with a burst from its GOP cache, whose last frame is the
     /// one that is live.
     zero: Option<i64>,
+    /// The publisher's time of the newest frame.
+    newest: MediaTime,
 }
 
 impl Run {
@@ -204,7 +206,7 @@ impl Packager {
         let init = InitSegment::new(tracks)?;
         let fragmenter = Fragmenter::new(tracks, self.end)?;
         let init = self.window.add_init(init.bytes());
-        self.run = Some(Run { fragmenter, init, zero: None });
+        self.run = Some(Run { fragmenter, init, zero: None, newest: MediaTime::ZERO });
         Ok(())
     }
 
@@ -212,14 +214,15 @@ impl Packager {
         let Some(mut run) = self.run.take() else { return Outcome::Nothing };
         self.end = self.end.max(run.fragmenter.end());
         let last = run.finish(self.window.next());
-        let outcome = self.keep(last, run.init);
+        let outcome = self.keep(last, run.init, run.newest);
         self.window.break_here();
         outcome
     }
 
-    fn keep(&mut self, segment: Option<(Segment, WallMs)>, init: u64) -> Outcome {
+    /// `until` is the publisher's time at its end.
+    fn keep(&mut self, segment: Option<(Segment, WallMs)>, init: u64, until: MediaTime) -> Outcome {
         let Some((segment, wall)) = segment else { return Outcome::Nothing };
-        self.window.push(segment, init, wall);
+        self.window.push(segment, init, wall, until);
         Outcome::Segment
     }
 
@@ -241,6 +244,7 @@ impl Packager {
         let placed = run.fragmenter.push(frame);
         if placed == Placed::Kept {
             run.hear(wall);
+            run.newest = frame.dts;
         }
         placed
     }
@@ -258,7 +262,7 @@ impl Packager {
             return Outcome::Nothing;
         }
         let (segment, init) = (run.cut(self.window.next()), run.init);
-        self.keep(segment, init)
+        self.keep(segment, init, frame.dts)
     }
 
     /// What is playable, as a media playlist; `None` while there is nothing.
@@ -275,6 +279,11 @@ impl Packager {
     /// A media segment by number, also one that has just left the playlist.
     pub fn segment(&self, number: u64) -> Option<Bytes> {
         self.window.segment(number)
+    }
+
+    /// Where a media segment ends, on its publisher's clock.
+    pub fn until(&self, number: u64) -> Option<MediaTime> {
+        self.window.until(number)
     }
 
     /// An init segment by number.

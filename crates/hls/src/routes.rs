@@ -148,7 +148,11 @@ impl Visit<'_> {
         let open = self.grant.open(connection);
         self.may_play()?;
         let (kind, bytes) = self.file(&shelf).ok_or(Refusal::NotFound)?;
-        Ok(self.respond(kind, bytes, open))
+        let until = match self.wanted.file {
+            File::Segment(number) => shelf.until(number),
+            File::Playlist | File::Multivariant | File::Init(_) => None,
+        };
+        Ok(self.respond(kind, bytes, open.until(until)))
     }
 
     fn may_play(&self) -> Result<(), Refusal> {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contract::registry::Live;
+use contract::session::Moment;
 use contract::{Clock, StreamKey};
 use media::{EndReason, Event, Frame};
 use tokio::sync::watch;
@@ -105,6 +106,14 @@ impl Shelf {
         let mut state = lock(&self.state);
         state.forget_silenced();
         look(&state.packager)
+    }
+
+    /// The moment at which a segment ends.
+    pub(crate) fn until(&self, number: u64) -> Option<Moment> {
+        let state = lock(&self.state);
+        let earlier = state.past.iter().find(|(_, after)| number < *after).map(|(live, _)| live);
+        let generation = earlier.or(state.live.as_ref())?.generation;
+        Some(Moment { generation, at: state.packager.until(number)? })
     }
 
     /// Waits until there is something to play, a bounded time.

@@ -43,6 +43,20 @@ async fn an_open_stream_is_played_without_a_grant() {
 }
 
 #[actix_rt::test]
+async fn a_player_is_behind_from_the_end_of_the_segment_that_he_fetched_last() {
+    let mut server = Server::start(false).await;
+    let mut publisher = server.publish(1000).await;
+    let list = publisher.until(server.get(LIST)).await;
+    assert_eq!(server.act(Do::Lag).await, 0, "a playlist is no media");
+    assert_eq!(server.get(&list.url()).await.status, 200);
+    // Whole seconds: a segment ends where the next picture is.
+    let lag = server.act(Do::Lag).await - 1;
+    assert!(lag % 1000 == 0 && lag < publisher.newest() as usize * 1000, "{lag}");
+    publisher.second();
+    assert_eq!(server.act(Do::Lag).await - 1, lag + 1000);
+}
+
+#[actix_rt::test]
 async fn a_request_waits_for_the_first_segment() {
     let mut server = Server::start(false).await;
     let mut publisher = server.publish(1000).await;

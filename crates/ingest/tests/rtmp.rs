@@ -18,7 +18,7 @@ use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId};
 use rtmp::{Client, ClientEvent, Purpose};
 use session::Protocol;
 use sluice_ingest::rtmp::{Config, Rtmp};
-use support::{Plane, PublishFrames, SetAll};
+use support::{Lags, Plane, PublishFrames, SetAll};
 use tokio_util::sync::CancellationToken;
 
 /// A test that waits for so long has failed.
@@ -84,6 +84,11 @@ impl Server {
         let video = media::VideoTrack { codec, config, width: 320, height: 180, reordered: false };
         let tracks = media::Tracks { video: Some(video), audio: None };
         self.calls.block_on(self.plane.send(PublishFrames { stream: stream(), tracks })).unwrap()
+    }
+
+    /// How far behind its players are.
+    fn lags(&self) -> Vec<Option<Duration>> {
+        self.calls.block_on(self.plane.send(Lags { stream: stream() })).unwrap()
     }
 
     /// Somebody who may publish, and sends nothing yet.
@@ -180,4 +185,33 @@ fn strangers_of_one_address_have_so_many_places_and_players_take_none() {
     assert!(strangers.iter().all(|(_, stays)| *stays));
     assert!(!stranger(server.address).1, "one too many");
     drop((players, strangers));
+}
+
+fn picture(seconds: i64, size: usize) -> media::Frame {
+    let at = media::MediaTime::from_millis(seconds * 1000);
+    let data = vec![7; size].into();
+    media::Frame { track: media::TrackKind::Video, pts: at, dts: at, keyframe: true, data }
+}
+
+#[test]
+fn a_player_who_reads_does_not_lag_and_one_who_stops_lags_more_and_more() {
+    let server = Server::start();
+    let mut writer = server.live();
+    let mut player = Peer::connect(server.address, Purpose::Play);
+    while player.hear().unwrap() != "NetStream.Play.Start Playing." {}
+    assert_eq!(server.lags(), [None], "he was given nothing");
+    writer.push(picture(0, 1000));
+    let waits = std::time::Instant::now();
+    let lags = |wanted: fn(Duration) -> bool| {
+        let lag = server.lags()[0];
+        assert!(waits.elapsed() < PATIENCE, "{lag:?}");
+        lag.is_some_and(wanted)
+    };
+    while !lags(|lag| lag.is_zero()) {}
+    // He reads nothing: what two sockets hold goes, and then no more.
+    let mut seconds = 0;
+    while !lags(|lag| lag >= Duration::from_secs(5)) {
+        seconds += 1;
+        writer.push(picture(seconds, 1 << 20));
+    }
 }

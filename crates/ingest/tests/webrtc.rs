@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use session::Protocol;
 use sluice_ingest::webrtc::{Config, Webrtc};
 use str0m::media::Direction;
-use support::{Asked, HushLate, Plane, PublishFrames, SetAll};
+use support::{Asked, HushLate, Lags, Plane, PublishFrames, SetAll};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -145,6 +145,12 @@ impl Server {
         self.calls.block_on(self.plane.send(HushLate { stream: StreamKey { app, id } })).unwrap()
     }
 
+    /// How far behind a stream's players are.
+    fn lags(&self, stream: &str) -> Vec<Option<Duration>> {
+        let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse(stream).unwrap());
+        self.calls.block_on(self.plane.send(Lags { stream: StreamKey { app, id } })).unwrap()
+    }
+
     /// How often auth was asked.
     fn asked(&self) -> usize {
         self.calls.block_on(self.plane.send(Asked)).unwrap()
@@ -248,6 +254,40 @@ fn what_is_published_is_played_in_order_with_its_sound() {
     }
     assert!(pictures.ends_with(&(100..120).collect::<Vec<_>>()), "{pictures:?}");
     assert!(sounds.ends_with(&(101..120).collect::<Vec<_>>()), "{sounds:?}");
+}
+
+#[test]
+fn a_player_is_as_far_behind_as_what_he_was_not_sent() {
+    let server = Server::start();
+    let (mut publisher, _player, _) = live(&server, "s");
+    let none = [Some(Duration::ZERO)];
+    wait_until("he has what there is", || server.lags("s") == none);
+    assert_eq!(server.set("s", "viewer", SUSPEND), 1);
+    // Held back, he falls behind as the stream goes on.
+    let behind = || server.lags("s").iter().flatten().any(|lag| *lag > Duration::from_millis(20));
+    wait_until("he is behind", || {
+        publisher.picture(2, true);
+        behind()
+    });
+}
+
+#[test]
+fn a_player_of_a_frame_publisher_is_behind_on_the_frames_clock() {
+    let server = Server::start_with(0);
+    let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse("s").unwrap());
+    let (tracks, frame) = reordered();
+    let publish = PublishFrames { stream: StreamKey { app, id }, tracks };
+    let mut frames = server.calls.block_on(server.plane.send(publish)).unwrap();
+    frames.push(frame.clone());
+    let (player, _) = server.whep("s", "viewer");
+    assert_eq!(next_picture(&player), 7);
+    wait_until("he has what there is", || server.lags("s") == [Some(Duration::ZERO)]);
+    // Without room to encode, a picture that is no key frame is not for him.
+    let at = MediaTime::from_millis(700);
+    let mut data = frame.data.to_vec();
+    data[4] = 0x41;
+    frames.push(Frame { pts: at, dts: at, keyframe: false, data: data.into(), ..frame });
+    assert_eq!(server.lags("s"), [Some(Duration::from_millis(700))]);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::TrackKind;
 use crate::ring::{self, Item, Limits};
+use crate::{MediaTime, TrackKind};
 
 /// One RTP payload of one track, without the header: sequence number, SSRC and
 /// payload type belong to each player.
@@ -20,6 +20,17 @@ pub struct Packet {
     pub starts_gop: bool,
     /// RTP payload (RFC 6184 for H.264, RFC 7587 for Opus).
     pub payload: Bytes,
+}
+
+impl Packet {
+    /// Its time.
+    pub fn time(&self) -> MediaTime {
+        let rate = match self.track {
+            TrackKind::Video => 90_000,
+            TrackKind::Audio => 48_000,
+        };
+        MediaTime::from_ticks(self.timestamp as i64, rate)
+    }
 }
 
 impl Item for Packet {

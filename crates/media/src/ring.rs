@@ -242,6 +242,11 @@ impl<T: Item> Ring<T> {
         lock(&self.shared).tracks.clone()
     }
 
+    /// What was written last, unless it is gone.
+    pub fn newest(&self) -> Option<Arc<T>> {
+        lock(&self.shared).entries.back().map(|entry| entry.item.clone())
+    }
+
     /// How many readers there are.
     pub fn readers(&self) -> usize {
         lock(&self.shared).readers

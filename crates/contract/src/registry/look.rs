@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 
@@ -88,6 +89,9 @@ pub struct SessionView {
     pub bytes: u64,
     /// How often a player was too slow and lost media.
     pub gaps: u64,
+    /// How far behind the stream's newest media a player's socket is, in media time;
+    /// `None` for a publisher, for who is held back, and where nobody publishes.
+    pub lag: Option<Duration>,
     /// What it may do now.
     pub standing: Standing,
 }

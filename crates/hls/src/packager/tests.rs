@@ -357,3 +357,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_segment_ends_where_its_publishers_clock_says() {
+    let mut p = packager();
+    let ms = |ms| Some(MediaTime::from_millis(ms));
+    publish(&mut p, 8, 12, 2);
+    assert_eq!((p.until(100), p.until(101)), (ms(10_000), None));
+    // The last one ends with its last picture.
+    let _ = p.begin(SHAPE);
+    assert_eq!(p.until(101), ms(11_960));
+    take(&mut p, Event::Tracks(tracks(30)));
+    publish(&mut p, 0, 3, 2);
+    assert_eq!((p.until(102), p.until(103)), (ms(2000), None));
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::WallMs;
+use media::MediaTime;
 use mux::Segment;
 
 /// Segments kept after they have left the playlist, for players that read the
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) run: u64,
     /// Wall time of its first frame.
     pub(super) wall: WallMs,
+    /// Time at its end, on its publisher's clock.
+    pub(super) until: MediaTime,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Window {
         self.broken = true;
     }
 
-    pub(super) fn push(&mut self, segment: Segment, init: u64, wall: WallMs) {
+    pub(super) fn push(&mut self, segment: Segment, init: u64, wall: WallMs, until: MediaTime) {
         if std::mem::take(&mut self.broken) {
             // Counted here and not at the break: a run without a segment has no
             // tag in the playlist either.
@@ -102,7 +105,7 @@ impl Window {
         }
         self.longest = self.longest.max(segment.duration);
         self.bytes += segment.bytes.len();
-        self.entries.push_back(Entry { number: self.next, segment, init, run: self.run, wall });
+        self.entries.push_back(Entry { number: self.next, segment, init, run: self.run, wall, until });
         self.next += 1;
         self.evict();
     }
@@ -157,6 +160,10 @@ impl Window {
 
     pub(super) fn segment(&self, number: u64) -> Option<Bytes> {
         self.entries.iter().find(|e| e.number == number).map(|e| e.segment.bytes.clone())
+    }
+
+    pub(super) fn until(&self, number: u64) -> Option<MediaTime> {
+        self.entries.iter().find(|e| e.number == number).map(|e| e.until)
     }
 
     pub(super) fn init(&self, number: u64) -> Option<Bytes> {

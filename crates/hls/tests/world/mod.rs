@@ -128,6 +128,8 @@ pub enum Do {
     Count,
     /// How many sessions ever got a place.
     Connected,
+    /// The first player's lag in milliseconds, and 1 more; 0 if it is not known.
+    Lag,
     /// The next player is stopped after he was let in, and before he knows it.
     StopNext,
 }
@@ -141,6 +143,11 @@ impl Handler<Do> for World {
             Do::Over => _ = self.live.send_replace(None),
             Do::Count => {}
             Do::Connected => return Box::pin(std::future::ready(self.connected)),
+            Do::Lag => {
+                let newest = self.live.borrow().as_ref().and_then(|live| live.newest());
+                let lag = self.held[0].2.traffic.lag(newest.unwrap());
+                return Box::pin(std::future::ready(lag.map_or(0, |lag| lag.as_millis() as usize + 1)));
+            }
             Do::StopNext => self.stop_next = true,
             Do::Stand(set) => {
                 self.held.iter().for_each(|(_, cell, _)| cell.set(set.standing()));
@@ -266,6 +273,11 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// Seconds of the newest picture.
+    pub fn newest(&self) -> i64 {
+        self.next - 1
+    }
+
     /// Sends one more second.
     pub fn second(&mut self) {
         let at = MediaTime::from_millis(self.next * 1000);

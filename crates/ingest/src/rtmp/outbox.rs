@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
+use contract::session::Moment;
 
 /// What a run of whole messages carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,14 @@ pub(super) enum Carries {
     Control,
     /// Sound and pictures, and what a decoder needs first.
     Media,
+    /// The same, of a frame of this moment.
+    Frame(Moment),
+}
+
+impl Carries {
+    fn is_media(self) -> bool {
+        self != Self::Control
+    }
 }
 
 /// Whole messages, in two pieces.
@@ -35,6 +44,8 @@ pub(super) struct Outbox {
     /// How much of the first run the kernel has.
     written: usize,
     len: usize,
+    /// The frame that the kernel had last, whole.
+    reached: Option<Moment>,
 }
 
 /// Pieces in one system call. A player that keeps up has two to six.
@@ -91,12 +102,20 @@ impl Outbox {
                 self.written += bytes;
                 break;
             }
-            media += if run.carries == Carries::Media { run.len() } else { 0 };
+            media += if run.carries.is_media() { run.len() } else { 0 };
+            if let Carries::Frame(moment) = run.carries {
+                self.reached = Some(moment);
+            }
             bytes -= rest;
             self.written = 0;
             self.runs.pop_front();
         }
         media
+    }
+
+    /// The frame that the kernel had last, if there was one since the last call.
+    pub(super) fn take_reached(&mut self) -> Option<Moment> {
+        self.reached.take()
     }
 
     /// Drops the media that has not begun to leave. What is left of a message that
@@ -112,12 +131,14 @@ impl Outbox {
 
     /// Whether a message with media is half written.
     pub(super) fn has_begun_media(&self) -> bool {
-        self.written > 0 && self.runs.front().is_some_and(|run| run.carries == Carries::Media)
+        self.written > 0 && self.runs.front().is_some_and(|run| run.carries.is_media())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use media::MediaTime;
+
     use super::*;
 
     fn rest(outbox: &Outbox) -> Vec<u8> {
@@ -156,5 +177,20 @@ mod tests {
         assert!(!outbox.has_begun_media());
         outbox.drop_media();
         assert_eq!(rest(&outbox), b"ng");
+    }
+
+    #[test]
+    fn a_frame_is_reached_when_the_kernel_has_all_of_it() {
+        let mut outbox = Outbox::default();
+        let moment = |ms| Moment { generation: 1, at: MediaTime::from_millis(ms) };
+        for ms in [0, 33, 66] {
+            outbox.push(Carries::Frame(moment(ms)), Bytes::from_static(b"head"), Bytes::from_static(b"body"));
+        }
+        outbox.advance(7);
+        assert_eq!(outbox.take_reached(), None);
+        outbox.advance(9);
+        assert_eq!((outbox.take_reached(), outbox.take_reached()), (Some(moment(33)), None));
+        outbox.drop_media();
+        assert_eq!((outbox.take_reached(), outbox.len()), (None, 0));
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     }
     *arrival = None;
     let heard = Instant::now();
-    let feed = Feed { wire, reader: None, link: player.link };
+    let feed = Feed { wire, reader: None, generation: 0, link: player.link };
     let audience = player.live;
     let mut playing =
         Playing { feed, context, request, audience, orders, live: None, farewell: None, heard, pings: 0 };
@@ -171,6 +171,7 @@ impl Playing<'_> {
         let live: Option<Arc<Live>> = self.audience.borrow_and_update().clone();
         if let Some(live) = live {
             self.feed.reader = Some(live.frames.reader().patient());
+            self.feed.generation = live.generation;
             self.live = Some(live);
             self.farewell = None;
             self.feed.wire.engine.status(&dialect::PUBLISHED);
@@ -284,6 +285,8 @@ struct Feed<'a> {
     wire: &'a mut Wire,
     /// `None` while nobody publishes.
     reader: Option<BusReader>,
+    /// Of the publish that is read.
+    generation: u64,
     link: Link,
 }
 
@@ -317,6 +320,9 @@ impl Feed<'_> {
                 },
             };
             self.link.traffic.sent(sent);
+            if let Some(moment) = self.wire.take_reached() {
+                self.link.traffic.reached(moment);
+            }
         }
     }
 
@@ -342,7 +348,7 @@ impl Feed<'_> {
     fn on_media(&mut self, event: Media<media::Frame>) {
         match event {
             Media::Tracks(tracks) => self.wire.queue_tracks(&tracks),
-            Media::Item(frame) => self.wire.queue_frame(&frame),
+            Media::Item(frame) => self.wire.queue_frame(&frame, self.generation),
             Media::Gap(_) => self.link.traffic.gap(),
             Media::Ended(_) => {}
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use contract::session::Moment;
 use media::{Frame, Tracks};
 use rtmp::{Engine, EngineError, Event, Outgoing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -275,12 +276,17 @@ impl Wire {
         self.push(Carries::Media, run, Bytes::new());
     }
 
-    /// Queues a frame.
-    pub(super) fn queue_frame(&mut self, frame: &Frame) {
+    /// Queues a frame of a publish.
+    pub(super) fn queue_frame(&mut self, frame: &Frame, generation: u64) {
         self.take_control();
         if let Some(Outgoing { head, body }) = self.engine.outgoing(frame) {
-            self.push(Carries::Media, head, body);
+            self.push(Carries::Frame(Moment { generation, at: frame.dts }), head, body);
         }
+    }
+
+    /// The frame that the kernel had last, if there was one since the last call.
+    pub(super) fn take_reached(&mut self) -> Option<Moment> {
+        self.outbox.take_reached()
     }
 
     /// Bytes that the kernel has not taken.

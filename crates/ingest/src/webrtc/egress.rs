@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use contract::session::Moment;
 use media::TrackKind;
 use str0m::Rtc;
 use str0m::format::Codec;
@@ -46,6 +47,8 @@ pub(crate) struct Pumped {
     pub(crate) packets: usize,
     /// Media bytes written.
     pub(crate) bytes: usize,
+    /// The moment of the last one.
+    pub(crate) reached: Option<Moment>,
     /// There is more to send at once.
     pub(crate) more: bool,
 }
@@ -119,6 +122,7 @@ impl Egress {
             let Some((packet, time)) = view.next(&mut place) else { break };
             done.packets += 1;
             done.bytes += packet.payload.len();
+            done.reached = Some(view.moment(packet));
             self.write(rtc, view, packet, time, now);
         }
         done.more = done.packets == MAX_BURST && place.lag(view) > 0;

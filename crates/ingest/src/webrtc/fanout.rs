@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use media::{EndReason, Event, PacketReader, TrackKind};
+use contract::session::Moment;
+use media::{EndReason, Event, MediaTime, PacketReader, TrackKind};
 
 /// A publisher that gives key frames on demand needs no long history: a player
 /// that joins later asks.
@@ -88,6 +89,16 @@ pub(crate) struct View {
     clock: Option<Clock>,
     /// The stream has pictures.
     video: bool,
+    source: Source,
+}
+
+/// Whose packets they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Source {
+    /// The publish.
+    pub(crate) generation: u64,
+    /// Seconds that packet time is ahead of media time.
+    pub(crate) lead: i64,
 }
 
 /// A moment on both clocks.
@@ -109,7 +120,22 @@ impl View {
             keyframes,
             clock: None,
             video: false,
+            source: Source::default(),
         }
+    }
+
+    /// The same, of a source that can be named.
+    #[must_use]
+    pub(crate) fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// The moment of a packet.
+    pub(crate) fn moment(&self, packet: &Shared) -> Moment {
+        let rate = rate(packet.track);
+        let ticks = packet.timestamp as i64 - self.source.lead * i64::from(rate);
+        Moment { generation: self.source.generation, at: MediaTime::from_ticks(ticks, rate) }
     }
 
     /// Reads what is new. Forgets first what only players would need that were

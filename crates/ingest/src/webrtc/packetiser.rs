@@ -22,7 +22,7 @@ use super::payload::{avc, h264, opus};
 /// Leaves room for header, extensions, tag and IPv6 in what every network takes.
 const MTU: usize = 1200;
 /// Media time may precede its origin, packet time may not; an hour of ticks.
-const LEAD: i64 = 3600;
+pub(crate) const LEAD: i64 = 3600;
 /// An Opus packet is full some frames after the sound in it.
 const SLACK: Duration = Duration::from_millis(60);
 

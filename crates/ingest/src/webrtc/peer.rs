@@ -390,6 +390,7 @@ impl Peer {
             self.shares.traffic.gap();
         }
         self.shares.traffic.sent(done.bytes);
+        done.reached.iter().for_each(|&moment| self.shares.traffic.reached(moment));
         let first = !std::mem::replace(playing, true);
         self.feed(Input::Timeout(now));
         if first {

@@ -12,8 +12,8 @@ use media::EndReason;
 use transcode::Slots;
 
 use super::command::Bell;
-use super::fanout::{Keyframes, Place, Read, View};
-use super::packetiser::Packetiser;
+use super::fanout::{Keyframes, Place, Read, Source, View};
+use super::packetiser::{LEAD, Packetiser};
 use super::peer::PeerId;
 
 /// A player that is behind gets its next burst so much later: 64 packets in 4 ms
@@ -94,10 +94,14 @@ impl Streams {
             return Some(id);
         }
         let (view, packetiser) = match &live.packets {
-            Some(ring) => (View::new(ring.reader(), Keyframes::OnDemand), None),
+            Some(ring) => {
+                let source = Source { generation: live.generation, lead: 0 };
+                (View::new(ring.reader(), Keyframes::OnDemand).of(source), None)
+            }
             None => {
                 let packetiser = Packetiser::start(live, key, &self.slots).ok()?;
-                let view = View::new(packetiser.ring().reader(), packetiser.keyframes());
+                let source = Source { generation: live.generation, lead: LEAD };
+                let view = View::new(packetiser.ring().reader(), packetiser.keyframes()).of(source);
                 (view, Some(packetiser))
             }
         };

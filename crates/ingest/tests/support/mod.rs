@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use contract::auth::{Authorize, Change, Denied, Permit, PermitChanged, PermitId};
@@ -209,6 +210,24 @@ impl Handler<PublishFrames> for Plane {
         row.publisher = Some(SessionId::new());
         row.live.send_replace(Some(Arc::new(live)));
         MessageResult(frames)
+    }
+}
+
+/// How far behind a stream's players are; `None` for who was given nothing.
+#[derive(Message)]
+#[rtype(result = "Vec<Option<Duration>>")]
+pub struct Lags {
+    /// Which stream.
+    pub stream: StreamKey,
+}
+
+impl Handler<Lags> for Plane {
+    type Result = Vec<Option<Duration>>;
+
+    fn handle(&mut self, msg: Lags, _: &mut Self::Context) -> Self::Result {
+        let Some(row) = self.rows.get(&msg.stream) else { return Vec::new() };
+        let newest = row.live.borrow().as_ref().and_then(|live| live.newest());
+        row.players.values().map(|player| player.traffic.lag(newest?)).collect()
     }
 }
 

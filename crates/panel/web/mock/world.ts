@@ -70,7 +70,7 @@ export class World {
     const [offset, size] = [Number(query.get('offset')), Math.min(200, Number(query.get('size') ?? 50))];
     const session = (n: number) => ({
       id: `s${n}`, role: n ? 'player' : 'publisher', protocol: n ? ['webrtc', 'hls', 'rtmp'][n % 3] : 'rtmp', subscriber: n % 3 === 2 ? null : n ? `viewer-${String(n).padStart(5, '0')}` : 'publisherA',
-      peer: n % 4 ? `198.51.100.${n % 256}` : '2001:db8:85a3::8a2e:370:7334', since: START - n * 100_000, bytes: (at - START) * 210 + n * 1e6, gaps: n % 6 === 1 ? 3 : 0, standing: n === 1 ? 'suspended' : 'granted',
+      peer: n % 4 ? `198.51.100.${n % 256}` : '2001:db8:85a3::8a2e:370:7334', since: START - n * 100_000, bytes: (at - START) * 210 + n * 1e6, gaps: n % 6 === 1 ? 3 : 0, lag: n < 2 ? null : n % 3 === 1 ? 2000 + (n * 37) % 4000 : (n * 7) % 130, standing: n === 1 ? 'suspended' : 'granted',
     });
     const all = Array.from({ length: 10_001 }, (_, n) => session(n));
     const search = query.get('search')?.toLowerCase() ?? '';

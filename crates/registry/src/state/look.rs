@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use contract::registry::{Board, ListSessions, Live, SessionPage, SessionView, StreamRow};
-use contract::session::SessionRef;
-use contract::{Action, AppName, AppSettings, SessionId, StreamKey, SubscriberId, WallMs};
+use contract::session::{Moment, SessionRef};
+use contract::{Action, AppName, AppSettings, SessionId, Standing, StreamKey, SubscriberId, WallMs};
 
 use super::{Publisher, Row, Seat, State};
 
@@ -26,13 +26,14 @@ impl State {
     ) -> Option<SessionPage> {
         let row = self.rows.get(&ask.stream).filter(|row| row.is_shown())?;
         let mut search = Search::new(ask.search.as_deref());
+        let newest = row.publisher.as_ref().and_then(|publisher| publisher.live.newest());
         let stream = row.line(&ask.stream, settings, now);
         let (mut total, mut matching, mut sessions) = (0, 0, Vec::new());
         for (role, seat) in row.seats().filter(|(_, seat)| seat.is_taken(settings, now)) {
             total += 1;
             if search.finds(role, seat) {
                 if matching >= ask.offset && sessions.len() < ask.size {
-                    sessions.push(seat.view(role));
+                    sessions.push(seat.view(role, newest));
                 }
                 matching += 1;
             }
@@ -104,8 +105,10 @@ impl Row {
 }
 
 impl Seat {
-    fn view(&self, role: Action) -> SessionView {
-        let traffic = &self.session.traffic;
+    /// `newest` is the stream's newest media.
+    fn view(&self, role: Action, newest: Option<Moment>) -> SessionView {
+        let (traffic, standing) = (&self.session.traffic, self.standing.get());
+        let plays = role == Action::Play && standing == Standing::Granted;
         SessionView {
             id: self.session.id,
             role,
@@ -118,7 +121,8 @@ impl Seat {
                 Action::Play => traffic.sent_bytes(),
             },
             gaps: traffic.gaps(),
-            standing: self.standing.get(),
+            lag: newest.filter(|_| plays).and_then(|newest| traffic.lag(newest)),
+            standing,
         }
     }
 }

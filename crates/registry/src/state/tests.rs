@@ -1,5 +1,6 @@
 use actix::prelude::*;
 use contract::registry::ListSessions;
+use contract::session::Moment;
 use contract::session::{Close, Fenced, Hush, SetStanding};
 use contract::{Action, AppName, Standing, StreamId};
 use media::{EndReason, Event, Frame, MediaTime, TrackKind, Tracks};
@@ -401,4 +402,32 @@ async fn a_survey_has_what_is_registered_or_live_of_all_applications() {
     assert!(state.live(&key("cam")).is_some());
     state.silence(&key("cam"), publisher.session.id);
     assert!(state.live(&key("cam")).is_none(), "a silenced stream has no picture to show");
+}
+
+#[actix_rt::test]
+async fn a_player_lags_behind_the_newest_media_unless_it_is_held_back_or_nobody_publishes() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    let mut granted = state.publish(&publish("cam", None), &settings, NOW).unwrap();
+    let player = play("cam", Protocol::Rtmp);
+    let _live = state.play(&player, &settings, NOW).unwrap();
+    let lag = |state: &State| {
+        let ask = ListSessions { stream: key("cam"), search: Some("player".to_owned()), offset: 0, size: 1 };
+        state.sessions(&ask, &settings, NOW).and_then(|page| page.sessions[0].lag)
+    };
+    assert_eq!(lag(&state), None);
+    let newest = sound(9);
+    player.session.traffic.reached(Moment { generation: 1, at: newest.dts });
+    granted.frames.push(newest);
+    assert_eq!(lag(&state), Some(Duration::ZERO));
+    let newest = sound(20);
+    let behind = newest.dts.since(sound(9).dts);
+    granted.frames.push(newest);
+    assert_eq!(lag(&state), Some(behind));
+    player.standing.set(Standing::Suspended);
+    assert_eq!(lag(&state), None, "that he gets nothing is no lag");
+    player.standing.set(Standing::Granted);
+    state.create(StreamRecord::new(key("cam"), NOW), &settings, NOW).unwrap();
+    let publisher = state.publisher(&key("cam")).unwrap();
+    state.end(&key("cam"), publisher.id);
+    assert_eq!(lag(&state), None);
 }

@@ -160,6 +160,8 @@ pub(crate) struct Session {
     since: WallMs,
     bytes: u64,
     gaps: u64,
+    /// Milliseconds.
+    lag: Option<u64>,
     standing: &'static str,
 }
 
@@ -177,6 +179,7 @@ impl From<SessionView> for Session {
             since: view.since,
             bytes: view.bytes,
             gaps: view.gaps,
+            lag: view.lag.and_then(|lag| u64::try_from(lag.as_millis()).ok()),
             standing: match view.standing {
                 Standing::Granted => "granted",
                 Standing::Suspended => "suspended",

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
@@ -144,6 +145,7 @@ fn session(id: SessionId, standing: Standing) -> SessionView {
         since: NOW,
         bytes: 12,
         gaps: 3,
+        lag: Some(Duration::from_micros(120_900)),
         standing,
     }
 }
@@ -162,7 +164,7 @@ async fn a_stream_shows_who_is_there() {
     assert_eq!((&detail["total"], &detail["matching"]), (&json!(10_001), &json!(61)));
     let expected = json!([{
         "id": id.to_string(), "role": "player", "protocol": "hls", "subscriber": null, "peer": "192.0.2.8",
-        "since": NOW.0, "bytes": 12, "gaps": 3, "standing": "suspended"
+        "since": NOW.0, "bytes": 12, "gaps": 3, "lag": 120, "standing": "suspended"
     }]);
     assert_eq!(detail["sessions"], expected);
     let of = "ListSessions { stream: StreamKey { app: LiveApp, id: c }, search:";

@@ -50,6 +50,8 @@ export interface Session {
   since: number;
   bytes: number;
   gaps: number;
+  /** Milliseconds of media that a player's connection has not been given; null where unknown. */
+  lag: number | null;
   standing: 'granted' | 'suspended';
 }
 export interface StreamDetail {

@@ -37,6 +37,9 @@ export function duration(ms: number): string {
   return `${seconds} s`;
 }
 
+/** A short time in milliseconds, such as `120 ms` or `2.4 s`. */
+export const delay = (ms: number) => (ms < 1000 ? `${whole.format(ms)} ms` : ms < 60_000 ? `${tenths.format(ms / 1000)} s` : duration(ms));
+
 export const time = (ms: number) => moment.format(ms);
 
 const PROTOCOLS: Record<string, string> = { rtmp: 'RTMP', rtmps: 'RTMPS', whip: 'WHIP', whep: 'WHEP', webrtc: 'WebRTC', hls: 'HLS' };
