@@ -127,6 +127,8 @@ test('a session is stopped from the list', async ({ page, context, server, probl
   const session = page.getByRole('row').filter({ hasText: 'Anonymous' });
   await expect(session).toHaveCount(1);
   await expect(page.getByTestId('sessions-count')).toHaveText('2 sessions');
+  await expect(session.locator('[data-label=Lag]')).toHaveText(/^[\d,]+ ms$/);
+  await expect(page.getByRole('row').filter({ hasText: 'Publisher' }).locator('[data-label=Lag]')).toHaveText('–');
   await page.getByLabel('Search sessions').fill('rtmp');
   await expect(session).toHaveCount(0);
   await expect(page.getByTestId('sessions-count')).toHaveText('1 session');
