@@ -22,12 +22,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       media-src 'self' blob:; worker-src 'self' blob:; img-src 'self' data: blob:; \
                       base-uri 'none'; form-action 'self'";
 
-/// Everything but the play page: a page with a login or a camera is not to be put into
-/// a foreign one.
+/// The panel: a page with a login is not to be put into a foreign one.
 const NOBODY: &str = "; frame-ancestors 'none'";
 
-/// The play page is made to be framed, by files and applications too: `*` would be
-/// pages of the network only.
+/// The pages that play and publish are made to be framed, by files and applications too:
+/// `*` would be pages of the network only. A click that a foreign page catches for the
+/// publish page opens no camera: browsers ask for it in the name of the page around, which
+/// could as well have asked itself, and not at all unless that page's `allow` says so.
 const ANYBODY: &str = "";
 
 /// A page is asked for again each time; its files have a hash in their names.
@@ -62,17 +63,17 @@ async fn front() -> HttpResponse {
 }
 
 async fn play(shared: Data<Shared>, path: Path<OfPage>) -> Answered {
-    of_app(&shared, &path, "play.html", ANYBODY)
+    of_app(&shared, &path, "play.html")
 }
 
 async fn publish(shared: Data<Shared>, path: Path<OfPage>) -> Answered {
-    of_app(&shared, &path, "publish.html", NOBODY)
+    of_app(&shared, &path, "publish.html")
 }
 
-fn of_app(shared: &Shared, path: &OfPage, name: &str, framed_by: &str) -> Answered {
+fn of_app(shared: &Shared, path: &OfPage, name: &str) -> Answered {
     let app = AppName::parse(&path.app).ok().and_then(|app| shared.settings.app(&app));
     app.ok_or(Refused::NotFound)?;
-    Ok(page(name, framed_by))
+    Ok(page(name, ANYBODY))
 }
 
 fn page(name: &str, framed_by: &str) -> HttpResponse {
