@@ -6,8 +6,11 @@ import type { State } from './words';
 
 const BLOCKED_RETRY_MS = 1000;
 const RETRY_MS = 2000;
+const STILL_MS = 3000;
 /** Whoever is further behind than this was paused or blocked, and skips to now. */
 const BEHIND_S = 15;
+/** A decoder may fail now and then; one that fails more often cannot play this. */
+const RECOVERIES = 3;
 
 export async function hls(video: HTMLVideoElement, wanted: Wanted): Promise<Over> {
   const url = hlsUrl(wanted.app, wanted.id, wanted.access);
@@ -19,28 +22,47 @@ export async function hls(video: HTMLVideoElement, wanted: Wanted): Promise<Over
   return 'next';
 }
 
-// hls.js gives up on 401, 403 and 404; this goes on until the picture is back. Ends only
-// with `signal`: there is no better way after this one.
-function withHlsJs(Hls: typeof import('hls.js').default, video: HTMLVideoElement, url: string, wanted: Wanted): Promise<Over> {
+// hls.js gives up on 401, 403 and 404; this goes on until the picture is back.
+async function withHlsJs(Hls: typeof import('hls.js').default, video: HTMLVideoElement, url: string, wanted: Wanted): Promise<Over> {
+  const { promise, resolve: over } = Promise.withResolvers<Over>();
   const player = new Hls();
   let listed = false;
+  let played = false;
+  let recoveries = 0;
+  /** Why hls.js has stopped loading. */
+  let lost: State | null = null;
   /** A block stopped what was still buffered. */
   let stopped = false;
   let retry: ReturnType<typeof setTimeout> | undefined;
   const again = (ms: number) => {
-    clearTimeout(retry);
     retry = setTimeout(() => {
       if (listed) player.startLoad();
       else player.loadSource(url);
       again(ms);
     }, ms);
   };
+  const lose = (state: State, ms: number) => {
+    lost = state;
+    wanted.told(state, 'hls');
+    clearTimeout(retry);
+    again(ms);
+  };
+  const hold = () => {
+    stopped ||= !video.paused;
+    video.pause();
+  };
   player.on(Hls.Events.MANIFEST_PARSED, () => {
     listed = true;
     wanted.start();
   });
-  player.on(Hls.Events.FRAG_BUFFERED, () => {
+  player.on(Hls.Events.LEVEL_LOADED, () => {
+    lost = null;
     clearTimeout(retry);
+  });
+  player.on(Hls.Events.FRAG_BUFFERED, () => {
+    // It had been loaded already when the server refused the next.
+    if (lost) return;
+    played = true;
     wanted.told('playing', 'hls');
     const edge = player.liveSyncPosition;
     // What was buffered before a block is not shown after it.
@@ -49,51 +71,69 @@ function withHlsJs(Hls: typeof import('hls.js').default, video: HTMLVideoElement
     stopped = false;
   });
   player.on(Hls.Events.ERROR, (_, error) => {
-    const status = error.response?.code ?? 0;
-    if (status === 401) {
-      wanted.told('blocked', 'hls');
-      stopped ||= !video.paused;
-      video.pause();
-      again(BLOCKED_RETRY_MS);
-    } else if (error.fatal && error.type === Hls.ErrorTypes.MEDIA_ERROR) {
-      player.recoverMediaError();
-    } else if (error.fatal) {
+    const state = meaning(error.response?.code ?? 0);
+    if (state === 'blocked') {
+      hold();
+      lose(state, BLOCKED_RETRY_MS);
+    } else if (error.fatal && error.type === Hls.ErrorTypes.NETWORK_ERROR) {
       // The grant is gone, or the stream is: ask for it anew, from the beginning.
-      wanted.told(meaning(status), 'hls');
       listed = false;
-      again(RETRY_MS);
+      lose(state, RETRY_MS);
+      // Where nothing came this way yet, the best way is as good again.
+      if (state === 'away' && !played) over('again');
+    } else if (error.fatal) {
+      recoveries += 1;
+      if (recoveries > RECOVERIES) over('next');
+      else player.recoverMediaError();
     }
   });
+  // The controls start it too.
+  video.onplay = () => void (lost === 'blocked' && hold());
+  wanted.signal.addEventListener('abort', () => over('again'));
   player.attachMedia(video);
   player.loadSource(url);
-  return new Promise((over) =>
-    wanted.signal.addEventListener('abort', () => {
-      clearTimeout(retry);
-      player.destroy();
-      over('again');
-    }),
-  );
+  const how = await promise;
+  clearTimeout(retry);
+  video.onplay = null;
+  player.destroy();
+  return how;
 }
 
 // Browsers do not tell why native HLS fails, so it is asked for once more.
 async function natively(video: HTMLVideoElement, url: string, wanted: Wanted): Promise<Over> {
-  while (!wanted.signal.aborted) {
+  let [played, failures] = [false, 0];
+  while (!wanted.signal.aborted && failures <= RECOVERIES) {
     const status = await fetch(url, { signal: wanted.signal }).then((answer) => answer.status, () => 0);
-    if (status === 200) await once(video, url, wanted);
-    else wanted.told(meaning(status), 'hls');
+    if (status !== 200) wanted.told(meaning(status), 'hls');
+    else if (await once(video, url, wanted)) played = true;
+    else failures += 1;
+    if (status === 0 && !played) break;
     await wait(status === 401 ? BLOCKED_RETRY_MS : RETRY_MS, wanted.signal);
   }
-  return 'again';
+  video.removeAttribute('src');
+  video.load();
+  return failures > RECOVERIES ? 'next' : 'again';
 }
 
-function once(video: HTMLVideoElement, url: string, wanted: Wanted): Promise<void> {
+/** Whether anything was played, when it is over or stands still. */
+function once(video: HTMLVideoElement, url: string, wanted: Wanted): Promise<boolean> {
   return new Promise((over) => {
-    video.onerror = video.onended = () => over();
-    video.onplaying = () => wanted.told('playing', 'hls');
-    wanted.signal.addEventListener('abort', () => {
-      video.removeAttribute('src');
-      over();
-    });
+    let played = false;
+    let still: ReturnType<typeof setTimeout> | undefined;
+    const end = () => {
+      clearTimeout(still);
+      video.onerror = video.onended = video.onplaying = video.onwaiting = null;
+      wanted.signal.removeEventListener('abort', end);
+      over(played);
+    };
+    video.onerror = video.onended = end;
+    video.onwaiting = () => void (played && (still = setTimeout(end, STILL_MS)));
+    video.onplaying = () => {
+      clearTimeout(still);
+      played = true;
+      wanted.told('playing', 'hls');
+    };
+    wanted.signal.addEventListener('abort', end);
     video.src = url;
     wanted.start();
   });

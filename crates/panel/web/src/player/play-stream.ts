@@ -19,6 +19,9 @@ export interface Wanted {
   signal: AbortSignal;
 }
 
+/** After a loss, before the best way is tried again. */
+const AGAIN_MS = 1000;
+
 export async function playStream(video: HTMLVideoElement, order: readonly Way[], wanted: Wanted): Promise<void> {
   const first = order[0];
   if (!first) return wanted.told('nothing', 'webrtc');
@@ -32,7 +35,8 @@ export async function playStream(video: HTMLVideoElement, order: readonly Way[],
       continue;
     }
     const over = way === 'webrtc' ? await webrtc(video, wanted, at === order.length - 1) : await hls(video, wanted);
-    if (over === 'next') at += 1;
+    at = over === 'next' ? at + 1 : 0;
+    if (over === 'again') await wait(AGAIN_MS, wanted.signal);
   }
 }
 
@@ -40,7 +44,9 @@ export async function playStream(video: HTMLVideoElement, order: readonly Way[],
 export async function startPlaying(video: HTMLVideoElement) {
   try {
     await video.play();
-  } catch {
+  } catch (error) {
+    // A play() that another replaced was not refused.
+    if (!(error instanceof DOMException && error.name === 'NotAllowedError')) return;
     video.muted = true;
     await video.play().catch(() => {});
   }

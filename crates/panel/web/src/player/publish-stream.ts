@@ -12,6 +12,7 @@ export const PUBLISH_WORDS = {
   busy: 'Somebody publishes this stream already. Trying again.',
   full: 'The server takes no more publishers now. Trying again.',
   away: 'The server cannot be reached. Trying again.',
+  replaced: 'Publishing goes on elsewhere with this code, so it ended here.',
   ended: 'The stream was ended. Trying again.',
 } as const;
 
@@ -49,8 +50,13 @@ export async function publishStream(media: MediaStream, video: HTMLVideoElement,
 
 async function once(media: MediaStream, video: HTMLVideoElement, wanted: PublishWanted): Promise<void> {
   let begun = false;
+  let last: PublishState = 'connecting';
+  let alone = Date.now();
   const { app, id, access, told, signal } = wanted;
-  const tell = (state: PublishState) => void (signal.aborted || told(state));
+  const tell = (state: PublishState) => {
+    last = state;
+    if (!signal.aborted) told(state);
+  };
   tell('connecting');
   const adaptor = connect(app, { localStream: media, localVideoElement: video }, {
     callback: (name) => {
@@ -58,16 +64,23 @@ async function once(media: MediaStream, video: HTMLVideoElement, wanted: Publish
         begun = true;
         adaptor.publish(id, access.token, access.subscriberId, access.subscriberCode);
       } else if (name === 'publish_started') tell('live');
+      // After a refusal it says nothing new.
+      else if (name === 'publish_finished' && last === 'live') tell('ended');
     },
     callbackError: (name) => {
-      const state = ERRORS[name];
+      // What takes a stream over is this subscriber's own next one: they must not take turns.
+      const state = name === 'streamIdInUse' && last === 'live' ? 'replaced' : ERRORS[name];
       if (state) tell(state);
     },
   });
-  const leave = () => close(adaptor, id);
+  const leave = () => {
+    close(adaptor, id);
+    alone = 0;
+  };
   addEventListener('pagehide', leave);
-  for (let alone = Date.now(); !signal.aborted && Date.now() - alone < GIVEN_UP_MS; await wait(LOOK_MS, signal)) {
+  while (!signal.aborted && Date.now() - alone < GIVEN_UP_MS) {
     if (adaptor.remotePeerConnection[id]) alone = Date.now();
+    await wait(LOOK_MS, signal);
   }
   removeEventListener('pagehide', leave);
   leave();

@@ -52,4 +52,6 @@ export function close(adaptor: Adaptor, id: string) {
   } catch {
     // The socket was never open; there is nothing to end.
   }
+  // Whoever leaves twice sends nothing into a socket that is closed.
+  adaptor.stop = () => {};
 }

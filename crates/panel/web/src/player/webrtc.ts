@@ -4,7 +4,10 @@ import type { Wanted } from './play-stream';
 import { close, connect, type Adaptor, type Detail } from './sdk';
 import type { State } from './words';
 
-/** "next": this way does not go, or another, if there is one, shows more. */
+/**
+ * "next": this way does not go, or another, if there is one, shows more. "again": it was
+ * lost, and the best way is tried first.
+ */
 export type Over = 'next' | 'again';
 
 const GIVE_UP_MS = 10_000;
@@ -29,6 +32,8 @@ class Attempt {
   /** When the server said why there is no media; silence needs no other word then. */
   explained: number | null = null;
   few = false;
+  /** Whether the socket was ever open: from then on the adaptor comes back by itself. */
+  begun = false;
 
   constructor(
     readonly wanted: Wanted,
@@ -48,6 +53,7 @@ class Attempt {
   failed(name: string, detail?: Detail) {
     if (detail?.information === 'key_frames_only') return this.fewPictures();
     if (detail?.information === 'webrtc_not_enabled' && !this.isLast) return this.end('next');
+    if (name === 'WebSocketNotConnected' && !this.begun) return this.unconnected();
     const state = ERRORS[name];
     // Who may not play this way may be let in by the next: HLS keeps an earlier place.
     if (state === 'refused' && !this.isLast) return this.end('next');
@@ -55,6 +61,16 @@ class Attempt {
     else if (name.endsWith('Description') || name === 'no_codec_enabled_in_the_server') this.end('next');
   }
 
+  end(over: Over) {
+    this.over = over;
+  }
+
+  /** There are proxies that let no WebSocket through, and what goes over HTTP. */
+  private unconnected() {
+    if (!this.isLast) return this.end('next');
+    this.tell('away');
+    this.end('again');
+  }
   private fewPictures() {
     this.few = true;
     if (!this.isLast) this.end('next');
@@ -63,19 +79,15 @@ class Attempt {
     this.explained = Date.now();
     this.wanted.told(state, 'webrtc');
   }
-  private end(over: Over) {
-    this.over = over;
-  }
 }
 
 export async function webrtc(video: HTMLVideoElement, wanted: Wanted, isLast: boolean): Promise<Over> {
   if (!('RTCPeerConnection' in window)) return 'next';
   const attempt = new Attempt(wanted, isLast);
-  let begun = false;
   const adaptor = connect(wanted.app, { remoteVideoElement: video }, {
     callback: (name) => {
-      if (name === 'initialized' && !begun) {
-        begun = true;
+      if (name === 'initialized' && !attempt.begun) {
+        attempt.begun = true;
         adaptor.play({ streamId: wanted.id, ...wanted.access });
         wanted.start();
       }
@@ -83,10 +95,14 @@ export async function webrtc(video: HTMLVideoElement, wanted: Wanted, isLast: bo
     },
     callbackError: (name, detail) => attempt.failed(name, detail),
   });
-  const leave = () => close(adaptor, wanted.id);
+  // A page that is gone back to goes on where it was, without its connections.
+  const leave = () => {
+    close(adaptor, wanted.id);
+    attempt.end('again');
+  };
   addEventListener('pagehide', leave);
   try {
-    return await watch(adaptor, attempt, () => begun);
+    return await watch(adaptor, attempt);
   } finally {
     removeEventListener('pagehide', leave);
     leave();
@@ -95,14 +111,18 @@ export async function webrtc(video: HTMLVideoElement, wanted: Wanted, isLast: bo
 }
 
 /** Looks at what was decoded: that alone proves playback, and its standing still the rest. */
-async function watch(adaptor: Adaptor, attempt: Attempt, begun: () => boolean): Promise<Over> {
+async function watch(adaptor: Adaptor, attempt: Attempt): Promise<Over> {
   const { wanted, isLast } = attempt;
-  let [seen, at, played, peer] = [0, Date.now(), false, undefined as RTCPeerConnection | undefined];
+  let [seen, at, alone, played, peer] = [0, Date.now(), Date.now(), false, undefined as RTCPeerConnection | undefined];
   while (!wanted.signal.aborted) {
     await wait(LOOK_MS, wanted.signal);
     if (attempt.over) return attempt.over;
     const now = adaptor.remotePeerConnection[wanted.id];
     if (now !== peer) [peer, seen] = [now, 0];
+    if (peer) alone = Date.now();
+    // The adaptor does not come back from a socket that never opened, nor from a `stop` of
+    // the server's.
+    if (Date.now() - alone > GIVE_UP_MS) return played || isLast ? 'again' : 'next';
     const sum = peer ? await decoded(peer) : 0;
     const still = Date.now() - at;
     if (sum > seen && attempt.isFresh()) {
@@ -116,8 +136,7 @@ async function watch(adaptor: Adaptor, attempt: Attempt, begun: () => boolean): 
     } else if (played && still > STILL_MS) {
       wanted.told('silent', 'webrtc');
     } else if (!played && still > GIVE_UP_MS) {
-      // The adaptor does not come back from a first connection that failed.
-      if (!isLast || !begun()) return isLast ? 'again' : 'next';
+      if (!isLast) return 'next';
       wanted.told('silent', 'webrtc');
       at = Date.now();
     }
