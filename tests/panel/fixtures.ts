@@ -43,13 +43,13 @@ export const test = base.extend<{ problems: string[] }, { server: Server; publis
 });
 export { expect };
 
-/** Collects what goes wrong in a page, and every request to another origin. */
-export function watch(page: Page, server: Server, problems: string[]) {
+/** Collects what goes wrong in a page, but for what is `expected`, and every request to another origin. */
+export function watch(page: Page, server: { http: string }, problems: string[], expected = /^$/) {
   page.on('pageerror', (error) => problems.push(String(error)));
   page.on('console', (message) => {
     const text = message.text();
     // A refusal that a page asks for and tells is no fault of the page.
-    if (message.type() === 'error' && !text.startsWith('Failed to load resource')) problems.push(text);
+    if (message.type() === 'error' && !text.startsWith('Failed to load resource') && !expected.test(text)) problems.push(text);
   });
   page.on('request', (request) => {
     const url = request.url();

@@ -263,11 +263,6 @@ test('a block stops the player, which says so; an unblock brings the picture bac
   await free.close();
 });
 
-test('who may not watch is told, and a stranger sees no picture', async ({ page, publisher: _ }) => {
-  await page.goto(`/live/play.html?id=${STREAM}&subscriberId=alice&subscriberCode=000000`);
-  await expect(page.getByRole('status')).toContainText('Not allowed to watch');
-});
-
 test('the preview moves where playing needs the code of a registered subscriber', async ({ page, publisher: _ }) => {
   await logIn(page.request);
   const strict = async (on: boolean) => {

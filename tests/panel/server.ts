@@ -2,8 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer as createWebServer } from 'node:http';
-import { createServer } from 'node:net';
+import { createServer as createWebServer, request as ask, type IncomingMessage } from 'node:http';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -25,15 +25,47 @@ const udpPort = () =>
     });
   });
 
-/** A page of somebody else, on an origin of its own. */
+/** A page of somebody else: `localhost` is another site than 127.0.0.1, to a browser. */
 export const serve = (html: string) =>
   new Promise<{ origin: string; close: () => void }>((up) => {
     const web = createWebServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(html));
     web.listen(0, '127.0.0.1', () => {
       const { port } = web.address() as { port: number };
-      up({ origin: `http://127.0.0.1:${port}/`, close: () => web.close() });
+      up({ origin: `http://localhost:${port}/`, close: () => web.close() });
     });
   });
+
+/** Somebody's network between the browser and the server: what passes is up to the test. */
+export async function between(server: { http: string }) {
+  const { port } = new URL(server.http);
+  const way = { origin: '', lets: (_: string) => true, close: () => {} };
+  const path = (asked: IncomingMessage) => asked.url ?? '';
+  const web = createWebServer((asked, answered) => {
+    if (!way.lets(path(asked))) return void asked.socket.destroy();
+    const { method, headers } = asked;
+    const passed = ask({ host: '127.0.0.1', port, path: path(asked), method, headers }, (answer) => {
+      answered.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(answered);
+    });
+    passed.on('error', () => answered.destroy());
+    asked.pipe(passed);
+  });
+  web.on('upgrade', (asked, near) => {
+    near.on('error', () => near.destroy());
+    if (!way.lets(path(asked))) return void near.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n');
+    const far = connect(Number(port), '127.0.0.1').on('error', () => near.destroy());
+    const head = asked.rawHeaders.flatMap((part, at) => (at % 2 ? [] : [`${part}: ${asked.rawHeaders[at + 1]}`]));
+    far.write([`GET ${path(asked)} HTTP/1.1`, ...head, '', ''].join('\r\n'));
+    near.pipe(far).pipe(near);
+  });
+  await new Promise<void>((up) => web.listen(0, '127.0.0.1', up));
+  way.origin = `http://127.0.0.1:${(web.address() as { port: number }).port}`;
+  way.close = () => {
+    web.close();
+    web.closeAllConnections();
+  };
+  return way;
+}
 
 /** Ends a process and waits for its end. */
 const ended = (process: ChildProcess, signal: NodeJS.Signals) =>
