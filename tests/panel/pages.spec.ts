@@ -359,6 +359,7 @@ test.describe('who publishes', () => {
     await other.goto(studio(access));
     await start(other);
     await expect(page.getByLabel('Code')).toHaveAccessibleDescription(/goes on elsewhere/);
+    await expect(page.getByRole('button', { name: 'Start' })).toBeVisible();
     await isOn(other);
     await other.close();
   });

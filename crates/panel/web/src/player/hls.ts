@@ -72,8 +72,9 @@ async function withHlsJs(Hls: typeof import('hls.js').default, video: HTMLVideoE
   });
   player.on(Hls.Events.ERROR, (_, error) => {
     const state = meaning(error.response?.code ?? 0);
+    // Not even what is buffered is for whoever may not watch.
+    if (state === 'blocked' || state === 'refused') hold();
     if (state === 'blocked') {
-      hold();
       lose(state, BLOCKED_RETRY_MS);
     } else if (error.fatal && error.type === Hls.ErrorTypes.NETWORK_ERROR) {
       // The grant is gone, or the stream is: ask for it anew, from the beginning.
@@ -104,6 +105,7 @@ async function natively(video: HTMLVideoElement, url: string, wanted: Wanted): P
   let [played, failures] = [false, 0];
   while (!wanted.signal.aborted && failures <= RECOVERIES) {
     const status = await fetch(url, { signal: wanted.signal }).then((answer) => answer.status, () => 0);
+    if (wanted.signal.aborted) break;
     if (status !== 200) wanted.told(meaning(status), 'hls');
     else if (await once(video, url, wanted)) played = true;
     else failures += 1;
@@ -127,7 +129,10 @@ function once(video: HTMLVideoElement, url: string, wanted: Wanted): Promise<boo
       over(played);
     };
     video.onerror = video.onended = end;
-    video.onwaiting = () => void (played && (still = setTimeout(end, STILL_MS)));
+    video.onwaiting = () => {
+      clearTimeout(still);
+      if (played) still = setTimeout(end, STILL_MS);
+    };
     video.onplaying = () => {
       clearTimeout(still);
       played = true;
