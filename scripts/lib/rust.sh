@@ -10,15 +10,15 @@ pinned_rust() { sed -n 's/^channel *= *"\(.*\)"/\1/p' "$root/rust-toolchain.toml
 # so rustup's come first.
 need_rust() {
     local home=${CARGO_HOME:-$HOME/.cargo}
-    case ":$PATH:" in *":$home/bin:"*) ;; *) PATH=$home/bin:$PATH ;; esac
+    PATH=$home/bin:$PATH
     if ! command -v rustup >/dev/null && ! cargo_is_pinned; then
         say "Installing Rust $(pinned_rust) by rustup"
         curl -fsS --proto '=https' --tlsv1.2 --retry 3 "$rustup_init" |
             sh -s -- -y -q --no-modify-path --profile minimal --default-toolchain none >/dev/null ||
             die "rustup could not be installed from $rustup_init"
     fi
-    cargo_is_pinned || (cd "$root" && rustup -q toolchain install "$(pinned_rust)" \
-        --profile minimal --component clippy --component rustfmt) || die "Rust $(pinned_rust) is not available"
+    cargo_is_pinned || { (cd "$root" && rustup -q toolchain install "$(pinned_rust)" \
+        --profile minimal --component clippy --component rustfmt) && cargo_is_pinned; } || die "Rust $(pinned_rust) is not available"
 }
 
 cargo_is_pinned() {

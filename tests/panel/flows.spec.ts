@@ -265,6 +265,7 @@ test('a block stops the player, which says so; an unblock brings the picture bac
 
 test('the preview moves where playing needs the code of a registered subscriber', async ({ page, publisher: _ }) => {
   await logIn(page.request);
+  await isLive(page.request);
   const strict = async (on: boolean) => {
     const settings = { enableTimeTokenForPlay: true, acceptOnlyStreamsInDataStore: on };
     const answer = await page.request.post('/rest/v2/applications/settings/live', { data: settings });
@@ -484,12 +485,35 @@ test('what was typed outlives another page and the end of the login', async ({ p
   const dialog = page.getByRole('dialog', { name: 'Log in again' });
   await expect(dialog.getByLabel('Password')).toBeFocused();
   await accessible(page);
+  // Whoever closes it and then stays, since something is not saved, is asked again.
+  page.once('dialog', (question) => void question.dismiss());
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await expect(dialog).toBeVisible();
   await dialog.getByLabel('Password').fill(ADMIN.password);
   await dialog.getByRole('button', { name: 'Log in' }).click();
   await expect(dialog).toHaveCount(0);
   await expect(period).toHaveValue('90');
   await page.getByRole('button', { name: 'Save' }).click();
   await expect(page.getByText('Everything is saved')).toBeVisible();
+});
+
+test('a draft survives a server that is away, and hides nobody else\'s change', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto('/#/settings/live');
+  const period = page.locator('[name=timeTokenPeriod]');
+  await period.fill('93');
+  await page.getByRole('link', { name: 'Users' }).click();
+  await page.route('**/rest/v2/panel/settings', (route) => route.abort());
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await expect(page.getByText('The server cannot be reached')).toBeVisible();
+  await page.getByRole('link', { name: 'Users' }).click();
+  await page.unroute('**/rest/v2/panel/settings');
+  await page.request.post('/rest/v2/applications/settings/live', { data: { timeTokenPeriod: 77 } });
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await expect(period).toHaveValue('93');
+  await expect(page.getByText('Somebody else saved: 77')).toBeVisible();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await expect(period).toHaveValue('77');
 });
 
 test('two who change the same settings both see what the other saved', async ({ page }) => {

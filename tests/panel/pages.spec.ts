@@ -338,6 +338,19 @@ test.describe('who publishes', () => {
     await bob.close();
   });
 
+  test('is told why he is asked for a code when a block outlives his', async ({ page }) => {
+    const carl = { subscriberId: 'carl-in-haste', b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: 'publish', totpExpiryPeriodSeconds: 10 };
+    await page.request.post(`${STUDIO}/subscribers`, { data: carl });
+    const query = `&subscriberId=carl-in-haste&subscriberCode=${await code(page.request, `${STUDIO}/subscribers/carl-in-haste`, 'publish')}`;
+    await page.goto(studio(query));
+    await start(page);
+    await isOn(page);
+    await block(page.request, `${STUDIO}/subscribers/carl-in-haste`, 300);
+    await expect(page.getByRole('status')).toContainText('You are blocked from publishing');
+    await expect(page.getByLabel('Code')).toHaveAccessibleDescription(/You were blocked, and your code has expired/);
+    await block(page.request, `${STUDIO}/subscribers/carl-in-haste`, 0);
+  });
+
   test("is told of an administrator's stop at once", async ({ page }) => {
     const said: string[] = [];
     await page.exposeFunction('said', (state: string) => void said.push(state));

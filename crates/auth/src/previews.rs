@@ -40,9 +40,11 @@ impl Previews {
         Secret::new(format!("{}.{}", until.0, BASE64URL_NOPAD.encode(&tag)))
     }
 
-    /// Whether a request to play shows a pass for its stream that is still good.
+    /// Whether a request to play shows a pass for its stream that is still good. Who says
+    /// that he is a subscriber must show that subscriber's code.
     pub(crate) fn admits(&self, ask: &Authorize, now: WallMs) -> bool {
-        let pass = ask.credentials.token.as_ref().filter(|_| ask.action == Action::Play);
+        let nobody = ask.action == Action::Play && ask.credentials.subscriber.is_none();
+        let pass = ask.credentials.token.as_ref().filter(|_| nobody);
         pass.is_some_and(|pass| self.is_good(&ask.stream, pass.reveal(), now))
     }
 

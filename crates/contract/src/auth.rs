@@ -212,7 +212,7 @@ pub struct IssueCode {
 }
 
 /// A pass with which the panel plays one stream as if that needed no code, good for
-/// some seconds; shown as [`Credentials::token`]. For people who are logged in.
+/// a minute; shown as [`Credentials::token`]. For people who are logged in.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Secret<String>")]
 pub struct IssuePreview {

@@ -129,7 +129,7 @@ pub struct Traffic {
     sent_bytes: AtomicU64,
     gaps: AtomicU64,
     heard_ms: AtomicU64,
-    /// The newest [`Moment`] that a player was given, packed; 0: none.
+    /// The last [`Moment`] that a player was given, packed; 0: none.
     reached: AtomicU64,
     /// By [`TrackKind`].
     tracks: [AtomicU64; 2],

@@ -241,7 +241,7 @@ impl OpenBody {
         self.grant.sent(&self.connection, bytes);
     }
 
-    /// All of it has gone out.
+    /// The HTTP server has taken all of it.
     pub(crate) fn finished(&self) {
         if let (Some(moment), Some(player)) = (self.until, &*lock(&self.grant.seat)) {
             player.link.traffic.reached(moment);

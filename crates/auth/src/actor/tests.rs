@@ -116,11 +116,13 @@ async fn a_preview_plays_without_a_code_while_its_pass_is_good_and_publishes_nev
     let security = contract::settings::Security { registered_only: true, ..guarded().security };
     let world = start_with(security, HeldDisk::new(), gates::ALL, Script::new());
     let pass = world.auth.send(IssuePreview { stream: stream() }).await.unwrap();
-    let show = async |action, pass: Option<&Secret<String>>| {
-        let mut asked = ask(action, None, None, world.script.session());
+    let show_as = async |who, action, pass: Option<&Secret<String>>| {
+        let mut asked = ask(action, who, None, world.script.session());
         asked.credentials.token = pass.cloned();
         world.auth.send(asked).await.unwrap().map(|_| ())
     };
+    let show = async |action, pass| show_as(None, action, pass).await;
+    assert_eq!(show_as(Some("alice"), Action::Play, Some(&pass)).await, Err(Denied::Credentials));
     assert_eq!(show(Action::Play, None).await, Err(Denied::Credentials));
     assert_eq!(show(Action::Play, Some(&pass)).await, Ok(()));
     assert_eq!(show(Action::Publish, Some(&pass)).await, Err(Denied::Credentials));

@@ -58,6 +58,8 @@ class Account {
       api.version().catch(() => null),
       api.liveApp().catch(() => undefined),
     ]);
+    // What somebody typed is not for whoever logs in after.
+    if (this.me && this.me.email !== me.email) return location.reload();
     this.me = me;
     this.apps = apps;
     this.liveApp = liveApp ?? '';

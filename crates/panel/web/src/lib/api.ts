@@ -52,7 +52,7 @@ export interface Session {
   gaps: number;
   /** Milliseconds of media that a player's connection has not been given; null where unknown. */
   lag: number | null;
-  standing: 'granted' | 'suspended';
+  standing: 'granted' | 'suspended' | 'revoked';
 }
 export interface StreamDetail {
   at: number;

@@ -12,6 +12,7 @@ export const PUBLISH_WORDS = {
   busy: 'Somebody publishes this stream already. Trying again.',
   full: 'The server takes no more publishers now. Trying again.',
   away: 'The server cannot be reached. Trying again.',
+  lapsed: 'You were blocked, and your code has expired. Enter a new one when the block is over.',
   replaced: 'Publishing goes on elsewhere with this code, so it ended here.',
   ended: 'The stream was ended. Trying again.',
 } as const;
@@ -42,8 +43,15 @@ const LOOK_MS = 500;
 const GIVEN_UP_MS = 8000;
 
 export async function publishStream(media: MediaStream, video: HTMLVideoElement, wanted: PublishWanted): Promise<void> {
+  // The server looks at the code before it looks at blocks, so a block that outlives the
+  // code ends as a refusal; whoever was blocked is told why that is.
+  let blocked = false;
+  const told = (state: PublishState) => {
+    blocked = state === 'blocked' || (blocked && state !== 'live');
+    wanted.told(state === 'refused' && blocked ? 'lapsed' : state);
+  };
   while (!wanted.signal.aborted) {
-    await once(media, video, wanted);
+    await once(media, video, { ...wanted, told });
     await wait(1000, wanted.signal);
   }
 }
