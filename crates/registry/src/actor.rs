@@ -57,7 +57,7 @@ impl Registry {
         self.settings.app(app).unwrap_or_default()
     }
 
-    /// The record that is on disk, if the disk can be read.
+    /// The record that is on disk, if the disk can be read; one that is damaged is none.
     fn stored(&self, key: &StreamKey) -> Option<Option<StreamRecord>> {
         let rows = self.store.scan(STREAMS).ok()?;
         let mut records = rows.iter().map(|(_, value)| serde_json::from_slice::<StreamRecord>(value));

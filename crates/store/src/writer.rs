@@ -96,7 +96,7 @@ impl Drop for UnhealthyOnPanic<'_> {
 fn run(mut core: Core, jobs: &Receiver<Job>, healthy: &AtomicBool) {
     while let Ok(first) = jobs.recv() {
         // Whoever queued this may be about to queue more, a block's audit entry for one:
-        // with one core for both of us, he is asked first.
+        // with one core for both of us he may run first. Nothing but speed depends on it.
         std::thread::yield_now();
         let group = std::iter::once(first).chain(jobs.try_iter()).take(GROUP);
         let (mut batches, mut answers, mut dumps) = (Vec::new(), Vec::new(), Vec::new());

@@ -412,7 +412,7 @@ async fn a_player_lags_behind_the_newest_media_unless_it_is_held_back_or_nobody_
     let _live = state.play(&player, &settings, NOW).unwrap();
     let lag = |state: &State| {
         let ask = ListSessions { stream: key("cam"), search: Some("player".to_owned()), offset: 0, size: 1 };
-        state.sessions(&ask, &settings, NOW).and_then(|page| page.sessions[0].lag)
+        state.sessions(&ask, &settings, NOW).unwrap().sessions[0].lag
     };
     assert_eq!(lag(&state), None);
     let newest = sound(9);
