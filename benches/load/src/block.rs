@@ -1,6 +1,7 @@
 //! Block: from request to answer while many sessions play.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use rtmp::Purpose;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::peer::{Peer, play, publish};
 
@@ -23,37 +23,51 @@ pub(crate) async fn run(args: &[String]) -> Result<()> {
     let [stop, measuring, over] = std::array::from_fn(|_| Arc::new(AtomicBool::new(false)));
     let publisher = Peer::connect(rtmp, Purpose::Publish, "bench").await?;
     tokio::spawn(publish(publisher, start, over));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut playing = JoinSet::new();
     for n in 0..sessions {
-        let peer = Peer::connect(rtmp, Purpose::Play, &format!("bench?subscriberId=player{n}")).await?;
-        tokio::spawn(play(peer, start, measuring.clone(), stop.clone()));
+        let mut peer = Peer::join(rtmp, &format!("bench?subscriberId=player{n}")).await?;
+        peer.first_frame().await?;
+        playing.spawn(play(peer, start, measuring.clone(), stop.clone()));
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut api = TcpStream::connect(http).await?;
-    api.set_nodelay(true)?;
-    let (mut blocks, mut unblocks, mut syncs) = (Vec::new(), Vec::new(), Vec::new());
-    for n in 0..rounds {
-        let player = n % sessions;
-        blocks.push(put(&mut api, http, player, 60).await?);
-        unblocks.push(put(&mut api, http, player, 0).await?);
-        syncs.push(sync(Path::new(folder))?);
-    }
-    for (what, mut times) in [("block", blocks), ("unblock", unblocks), ("disk sync", syncs)] {
+    let (http, folder) = (http.clone(), folder.clone());
+    // Not one of the tasks that read the media: it would wait behind all of them.
+    let measured = tokio::task::spawn_blocking(move || measure(&http, sessions, rounds, Path::new(&folder)));
+    let times = tokio::select! {
+        times = measured => times??,
+        ended = playing.join_next() => bail!("a player ended: {:?}", ended.map(|e| e.map(|r| r.map(|_| ())))),
+    };
+    for (what, mut times) in ["block", "unblock", "disk sync"].into_iter().zip(times) {
         times.sort_unstable();
         let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize].as_secs_f64() * 1000.0;
-        println!("{what:9}  p50 {:6.2} ms  p99 {:6.2} ms", at(0.5), at(0.99));
+        println!("{what:9}  p50 {:6.2} ms  p90 {:6.2} ms  p99 {:6.2} ms", at(0.5), at(0.9), at(0.99));
     }
     Ok(())
 }
 
-async fn put(api: &mut TcpStream, host: &str, player: usize, seconds: u64) -> Result<Duration> {
+/// How long each block, each unblock and each sync of the disk took.
+fn measure(http: &str, sessions: usize, rounds: usize, folder: &Path) -> Result<[Vec<Duration>; 3]> {
+    let mut api = TcpStream::connect(http)?;
+    api.set_nodelay(true)?;
+    let [mut blocks, mut unblocks, mut syncs] = [const { Vec::new() }; 3];
+    for n in 0..rounds {
+        let player = n % sessions;
+        blocks.push(put(&mut api, http, player, 60)?);
+        unblocks.push(put(&mut api, http, player, 0)?);
+        syncs.push(sync(folder)?);
+    }
+    Ok([blocks, unblocks, syncs])
+}
+
+fn put(api: &mut TcpStream, host: &str, player: usize, seconds: u64) -> Result<Duration> {
     let path = format!("/live/rest/v2/broadcasts/bench/subscribers/player{player}/block/{seconds}/play");
     let request = format!("PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
     let begin = Instant::now();
-    api.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
+    api.write_all(request.as_bytes())?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
     while !answer.ends_with(b"}") {
-        ensure!(api.read_buf(&mut answer).await? > 0, "the server closed");
+        let read = api.read(&mut buffer)?;
+        ensure!(read > 0, "the server closed");
+        answer.extend_from_slice(&buffer[..read]);
     }
     let took = begin.elapsed();
     let answer = String::from_utf8_lossy(&answer);

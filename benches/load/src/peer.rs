@@ -83,6 +83,30 @@ impl Peer {
         }
     }
 
+    /// Plays a stream that its publisher has begun just now.
+    pub(crate) async fn join(address: &str, name: &str) -> Result<Self> {
+        let mut tries = 0;
+        loop {
+            match Self::connect(address, Purpose::Play, name).await {
+                Err(error) if tries < 100 && error.to_string().contains("StreamNotFound") => tries += 1,
+                joined => return joined,
+            }
+        }
+    }
+
+    /// Waits until media has come.
+    pub(crate) async fn first_frame(&mut self) -> Result<()> {
+        loop {
+            while let Some(event) = self.client.poll_event() {
+                if let ClientEvent::Frame(_) = event {
+                    return Ok(());
+                }
+            }
+            self.flush().await?;
+            self.read().await?;
+        }
+    }
+
     pub(crate) async fn flush(&mut self) -> Result<()> {
         let output = self.client.take_output();
         Ok(self.socket.write_all(&output).await?)

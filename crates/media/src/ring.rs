@@ -7,10 +7,15 @@
 //! ring is the GOP cache.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::Tracks;
+
+mod audience;
+
+use audience::{Audience, Place};
 
 /// What a ring carries.
 pub trait Item {
@@ -72,7 +77,7 @@ struct State<T> {
     ended: Option<EndReason>,
     waiting: Vec<Waker>,
     /// Readers that let sound wait for the picture.
-    patient: Vec<Waker>,
+    patient: Audience,
     /// Blocks of sound that patient readers have not been woken for.
     unannounced: usize,
     readers: usize,
@@ -108,7 +113,7 @@ impl<T: Item> State<T> {
         let mut wakers = std::mem::take(&mut self.waiting);
         if self.unannounced > SOUND_WAITS || self.ended.is_some() {
             self.unannounced = 0;
-            wakers.append(&mut self.patient);
+            wakers.extend(self.patient.call());
         }
         wakers
     }
@@ -135,6 +140,11 @@ fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Not while the lock is held: a waker may be anybody's code.
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
+
 /// Makes an empty ring and its one writer.
 pub fn ring<T: Item>(tracks: Tracks, limits: Limits) -> Writer<T> {
     Writer {
@@ -147,7 +157,7 @@ pub fn ring<T: Item>(tracks: Tracks, limits: Limits) -> Writer<T> {
             tracks: Arc::new(tracks),
             ended: None,
             waiting: Vec::new(),
-            patient: Vec::new(),
+            patient: Audience::default(),
             unannounced: 0,
             readers: 0,
         })),
@@ -197,7 +207,7 @@ impl<T: Item> Writer<T> {
             f(&mut state);
             state.awake()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        wake(waiting);
     }
 }
 
@@ -234,6 +244,7 @@ impl<T: Item> Ring<T> {
             tracks: None,
             wait_gop: state.gop.is_none(),
             patient: false,
+            place: None,
         }
     }
 
@@ -260,7 +271,7 @@ impl<T: Item> Ring<T> {
             state.clear();
             state.awake()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        wake(waiting);
     }
 
     /// Whether no more will come.
@@ -278,12 +289,15 @@ pub struct Reader<T: Item> {
     /// Video is skipped until a group of pictures starts.
     wait_gop: bool,
     patient: bool,
+    /// Of one that is patient.
+    place: Option<Place>,
 }
 
 impl<T: Item> Reader<T> {
     /// Lets sound wait for the next picture, a frame's time at most: one wake-up
-    /// and one system call then serve both. For players whose own buffer is larger
-    /// than that.
+    /// and one system call then serve both. Patient readers are also woken a few at a
+    /// time, each by one before it, so that they never fill a runtime's queue. For
+    /// players whose own buffer is larger than that.
     #[must_use]
     pub fn patient(mut self) -> Self {
         self.patient = true;
@@ -294,21 +308,27 @@ impl<T: Item> Reader<T> {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
         let shared = self.shared.clone();
         let mut state = lock(&shared);
-        match self.take(&state) {
-            Some(event) => Poll::Ready(event),
-            None => {
-                let waiting = if self.patient { &mut state.patient } else { &mut state.waiting };
-                if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
-                    waiting.push(cx.waker().clone());
-                }
-                Poll::Pending
-            }
+        let next_up = state.patient.next_up(&mut self.place);
+        let event = self.take(&state);
+        if event.is_none() {
+            self.wait(&mut state, cx.waker());
+        }
+        drop(state);
+        wake(next_up);
+        event.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn wait(&mut self, state: &mut State<T>, waker: &Waker) {
+        if self.patient {
+            state.patient.wait(&mut self.place, waker);
+        } else if !state.waiting.iter().any(|w| w.will_wake(waker)) {
+            state.waiting.push(waker.clone());
         }
     }
 
-    /// The next event; waits for it.
-    pub async fn next(&mut self) -> Event<T> {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    /// The next event; waits for it. Cancel-safe.
+    pub fn next(&mut self) -> impl Future<Output = Event<T>> {
+        Next(self)
     }
 
     /// The next event if there is one now.
@@ -378,9 +398,33 @@ impl<T: Item> Reader<T> {
     }
 }
 
+struct Next<'a, T: Item>(&'a mut Reader<T>);
+
+impl<T: Item> Future for Next<'_, T> {
+    type Output = Event<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event<T>> {
+        self.0.poll_next(cx)
+    }
+}
+
+impl<T: Item> Drop for Next<'_, T> {
+    /// The task was woken and has something better to do than to look.
+    fn drop(&mut self) {
+        if self.0.place.is_some() {
+            let next_up = lock(&self.0.shared).patient.next_up(&mut self.0.place);
+            wake(next_up);
+        }
+    }
+}
+
 impl<T: Item> Drop for Reader<T> {
     fn drop(&mut self) {
-        lock(&self.shared).readers -= 1;
+        let mut state = lock(&self.shared);
+        state.readers -= 1;
+        let next_up = self.place.take().and_then(|place| state.patient.leave(place));
+        drop(state);
+        wake(next_up);
     }
 }
 

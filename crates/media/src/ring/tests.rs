@@ -1,5 +1,10 @@
-use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::audience::ABREAST;
 use super::*;
 use crate::{Frame, MediaTime, TrackKind, VideoCodec, VideoTrack};
 
@@ -103,16 +108,19 @@ fn a_finished_ring_is_played_out_and_a_silenced_one_is_empty_at_once() {
     assert_eq!(drain(&mut silenced), ["gap 1", "Silenced"]);
 }
 
+/// How often a waker was called.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl std::task::Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn a_waiting_reader_is_woken_once_per_push_and_by_the_end() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    struct Count(AtomicUsize);
-    impl std::task::Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     let mut cx = Context::from_waker(&waker);
 
@@ -156,14 +164,7 @@ fn skipping_ahead_goes_to_a_newer_keyframe_and_never_back() {
 
 #[test]
 fn a_patient_reader_is_woken_by_a_picture_or_by_much_sound() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    struct Count(AtomicUsize);
-    impl std::task::Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     let mut cx = Context::from_waker(&waker);
     let mut woken = |reader: &mut Reader<Frame>| {
@@ -189,4 +190,97 @@ fn a_patient_reader_is_woken_by_a_picture_or_by_much_sound() {
     writer.push(frame(TrackKind::Audio, 7, true));
     drop(writer);
     assert_eq!(count.0.load(Ordering::SeqCst), 1, "the end is never late");
+}
+
+/// A patient reader that waits, and whether it was woken.
+struct Viewer {
+    reader: Reader<Frame>,
+    count: Arc<Count>,
+}
+
+impl Viewer {
+    fn new(ring: &Ring<Frame>) -> Self {
+        let mut viewer = Self { reader: ring.reader().patient(), count: Arc::default() };
+        assert_eq!(viewer.look(), 0);
+        viewer
+    }
+
+    /// Reads all there is and waits again; how many items.
+    fn look(&mut self) -> usize {
+        let waker = Waker::from(self.count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let polls = std::iter::from_fn(|| match self.reader.poll_next(&mut cx) {
+            Poll::Ready(event) => Some(event),
+            Poll::Pending => None,
+        });
+        polls.filter(|event| matches!(event, Event::Item(_))).count()
+    }
+
+    fn woken(&self) -> bool {
+        self.count.0.swap(0, Ordering::SeqCst) > 0
+    }
+}
+
+fn audience(writer: &Writer<Frame>, of: usize) -> Vec<Viewer> {
+    (0..of).map(|_| Viewer::new(&writer.ring())).collect()
+}
+
+#[test]
+fn an_audience_is_woken_a_few_at_a_time_and_to_the_last() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    let mut viewers = audience(&writer, 3 * ABREAST);
+    for n in 0..2 {
+        writer.push(video(n, n == 0));
+        let mut woken: VecDeque<_> = (0..viewers.len()).filter(|&v| viewers[v].woken()).collect();
+        assert_eq!(woken, (0..ABREAST).collect::<VecDeque<_>>());
+        let mut turns = 0;
+        while let Some(turn) = woken.pop_front() {
+            assert_eq!(viewers[turn].look(), 1);
+            woken.extend((0..viewers.len()).filter(|&v| viewers[v].woken()));
+            assert!(woken.len() <= ABREAST);
+            turns += 1;
+        }
+        assert_eq!(turns, viewers.len(), "each was woken once");
+    }
+}
+
+#[test]
+fn who_leaves_or_has_something_else_to_do_holds_nobody_up() {
+    let mut writer = ring(tracks(1), Limits { bytes: 1000, items: 100 });
+    let mut viewers = audience(&writer, ABREAST + 3);
+    // Gone before there is anything: it is not in the way.
+    viewers.remove(ABREAST + 2);
+    writer.push(video(0, true));
+    assert!(!viewers[ABREAST].woken());
+    drop(viewers.remove(0));
+    assert!(viewers[ABREAST - 1].woken(), "for one that left");
+    drop(viewers[0].reader.next());
+    assert!(viewers[ABREAST].woken(), "for one that waits no longer");
+    drop(viewers[0].reader.next());
+    assert_eq!(viewers[ABREAST].look(), 1);
+}
+
+proptest! {
+    /// Whatever they do, nobody is forgotten as long as those who are woken look.
+    #[test]
+    fn nobody_in_an_audience_is_forgotten(acts in proptest::collection::vec((0..4u8, 0..100usize), 0..200)) {
+        let mut writer = ring(tracks(1), Limits { bytes: 100_000, items: 1000 });
+        let (mut viewers, mut n) = (audience(&writer, 80), 0);
+        writer.push(video(0, true));
+        for (act, who) in acts {
+            let who = who % viewers.len();
+            match act {
+                0 => { n += 1; writer.push(video(n, false)); }
+                // Woken or not: a ping may have woken it.
+                1 => { viewers[who].look(); }
+                2 => drop(viewers[who].reader.next()),
+                _ if viewers.len() > 1 => drop(viewers.swap_remove(who)),
+                _ => {}
+            }
+        }
+        while let Some(turn) = viewers.iter().position(Viewer::woken) {
+            viewers[turn].look();
+        }
+        prop_assert!(viewers.iter_mut().all(|viewer| viewer.look() == 0));
+    }
 }
