@@ -75,7 +75,6 @@ async fn remove(shared: Data<Shared>, leave: Leave<Accounts>, path: Path<String>
     let email = path.into_inner();
     let ask = RemoveAccount { email: email.clone() };
     shared.ask(&shared.links.remove_account, ask).await?.map_err(|why| refused(why, "password"))?;
-    shared.logins.close_all(&email);
     shared.note(&leave.author(), Deed::RemoveAccount, About::default(), email).await;
     Ok(dialect::ok(&Answer::silent_yes()))
 }
