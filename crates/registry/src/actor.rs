@@ -57,13 +57,6 @@ impl Registry {
         self.settings.app(app).unwrap_or_default()
     }
 
-    /// The record that is on disk, if the disk can be read; one that is damaged is none.
-    fn stored(&self, key: &StreamKey) -> Option<Option<StreamRecord>> {
-        let rows = self.store.scan(STREAMS).ok()?;
-        let mut records = rows.iter().map(|(_, value)| serde_json::from_slice::<StreamRecord>(value));
-        Some(records.find_map(|record| record.ok().filter(|record| record.key == *key)))
-    }
-
     /// Writes, and puts the old record back if that fails.
     fn commit<T: 'static>(
         &self,
@@ -84,7 +77,7 @@ impl Registry {
             Ok(()) => Ok(reply),
             Err(_) => {
                 // Of several that failed, none may leave another's record behind.
-                let stored = this.stored(&key).unwrap_or(before);
+                let stored = record::stored(&this.store, &key).unwrap_or(before);
                 this.state.restore(&key, stored);
                 Err(NotStored)
             }
@@ -287,5 +280,40 @@ impl Handler<GetLive> for Registry {
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.state.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{StreamId, WallMs};
+    use store::MAX_VALUE;
+
+    use super::*;
+
+    fn named(id: &str, name: &str) -> StreamRecord {
+        let key = StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse(id).unwrap() };
+        StreamRecord { name: Some(name.to_owned()), ..StreamRecord::new(key, WallMs(1)) }
+    }
+
+    #[actix_rt::test]
+    async fn what_could_not_be_written_is_shown_as_it_is_on_disk() {
+        let settings = SettingsView::fixed(AppName::parse("live").unwrap(), AppSettings::default());
+        let registry = Registry::load(Store::memory(), settings, Clock::system()).unwrap().start();
+        let create = |record| registry.send(CreateStream { record });
+        let update = |record| registry.send(UpdateStream { record });
+        let name = async |id| {
+            let view = registry.send(GetStream { stream: named(id, "").key }).await.unwrap();
+            view.and_then(|view| view.record.name)
+        };
+        create(named("cam", "door")).await.unwrap().unwrap();
+        create(named("cam2", "yard")).await.unwrap().unwrap();
+        let large = "x".repeat(MAX_VALUE);
+        // The second is asked for before it is known that the first failed.
+        let [first, second] = [(); 2].map(|()| update(named("cam", &large)));
+        assert_eq!([first.await.unwrap(), second.await.unwrap()], [Err(NotStored); 2]);
+        assert!(create(named("ca", &large)).await.unwrap().is_err());
+        assert_eq!(name("cam").await.as_deref(), Some("door"));
+        assert_eq!(name("cam2").await.as_deref(), Some("yard"));
+        assert_eq!(name("ca").await, None);
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum BackendError {
 
 /// Raw records with ordered keys.
 pub(crate) trait Backend: Send + Sync + 'static {
+    /// The value of one key; `None` if there is none.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError>;
     /// All records whose key begins with `prefix`, ordered by key.
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError>;
     /// Applies all changes or none; on disk only after [`Backend::sync`].

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::archive::Archive;
-use crate::backend::{Backend, Fault, Memory};
+use crate::backend::{Backend, BackendError, Fault, Memory};
 use crate::batch::{Batch, Pair, Table};
 use crate::boot::{self, OpenError, Opened};
 use crate::core::Core;
@@ -37,7 +37,7 @@ pub enum StoreError {
     ReadOnly,
 }
 
-/// Why a table could not be read.
+/// Why a table or a record of it could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// A sealed value does not open: it is damaged or was moved.
@@ -54,6 +54,12 @@ pub enum ScanError {
         /// What the backend said.
         source: std::io::Error,
     },
+}
+
+impl ScanError {
+    fn disk(table: Table) -> impl Fn(BackendError) -> Self {
+        move |source| Self::Disk { table: table.name(), source: std::io::Error::other(source) }
+    }
 }
 
 /// A handle; clones share one store. The last one to go waits until what is
@@ -145,16 +151,24 @@ impl Store {
     /// All records of a table, ordered by key. Blocks on the disk: for boot.
     pub fn scan(&self, table: Table) -> Result<Vec<Pair>, ScanError> {
         let prefix = table.prefix();
-        let found = self.inner.backend.scan(&prefix).map_err(|source| ScanError::Disk {
-            table: table.name(),
-            source: std::io::Error::other(source),
-        })?;
+        let found = self.inner.backend.scan(&prefix).map_err(ScanError::disk(table))?;
         let unseal = |(raw, stored): Pair| {
             let key = raw[prefix.len()..].to_vec();
-            let value = self.inner.sealer.open(table, &key, stored);
-            value.map(|v| (key, v)).map_err(|_| ScanError::Unsealable { table: table.name() })
+            self.unseal(table, &key, stored).map(|value| (key, value))
         };
         found.into_iter().map(unseal).collect()
+    }
+
+    /// One record's value; `None` if there is no such record. What waits for the disk
+    /// is not seen yet. Blocks on the disk: for when something went wrong.
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ScanError> {
+        let found = self.inner.backend.get(&table.raw_key(key)).map_err(ScanError::disk(table))?;
+        found.map(|stored| self.unseal(table, key, stored)).transpose()
+    }
+
+    fn unseal(&self, table: Table, key: &[u8], stored: Vec<u8>) -> Result<Vec<u8>, ScanError> {
+        let value = self.inner.sealer.open(table, key, stored);
+        value.map_err(|_| ScanError::Unsealable { table: table.name() })
     }
 
     /// Writes a batch, whole or not at all, after every batch committed before.

@@ -70,6 +70,10 @@ pub(crate) fn sync_path(path: &Path) -> Result<(), OpenError> {
 }
 
 impl Backend for Disk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
+        Ok(self.tree.get(key)?.map(|value| value.to_vec()))
+    }
+
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError> {
         let pairs = self.tree.scan_prefix(prefix);
         pairs

@@ -29,6 +29,10 @@ impl Memory {
 }
 
 impl Backend for Memory {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
+        Ok(self.records().get(key).cloned())
+    }
+
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError> {
         let records = self.records();
         let from_prefix = records.range(prefix.to_vec()..);

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tempfile::TempDir;
 
 use super::*;
-use crate::backend::{BackendError, RawChange};
+use crate::backend::RawChange;
 use crate::batch::{MAX_KEY, MAX_VALUE, Sealing};
 use crate::key::KeyError;
 use crate::schema::Record;
@@ -60,6 +60,9 @@ struct Gated {
 }
 
 impl Backend for Gated {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
+        self.memory.get(key)
+    }
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, BackendError> {
         self.memory.scan(prefix)
     }
@@ -101,6 +104,10 @@ fn same_story(store: &Store) -> Vec<(String, String)> {
     assert_eq!(wait(store.commit(large)), Err(StoreError::TooLarge));
     assert_eq!(wait(store.commit(put(PLAIN, &"k".repeat(MAX_KEY + 1), ""))), Err(StoreError::TooLarge));
     assert!(store.healthy());
+    assert_eq!(store.get(SECRET, b"a").unwrap().as_deref(), Some(b"hidden".as_slice()));
+    assert_eq!(store.get(PLAIN2, b"a").unwrap().as_deref(), Some(b"other table".as_slice()));
+    assert_eq!(store.get(PLAIN, b"").unwrap().as_deref(), Some(b"empty key".as_slice()));
+    assert_eq!(store.get(PLAIN, b"b").unwrap(), None, "it was deleted");
     [pairs(store, PLAIN), pairs(store, PLAIN2), pairs(store, SECRET)].concat()
 }
 
