@@ -13,7 +13,7 @@ use crate::tls::Certificate;
 pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Err(error) = Certificate::load(&config.tls) {
-        problems.push(of_certificate(&format!("{error:#}")));
+        problems.push(Problem::new(error.setting(), error));
     }
     let tcp = config.tcp_listens().into_iter().map(|(key, address)| (key, tcp(address)));
     let udp = ("webrtc.listen", udp(config.webrtc.listen));
@@ -27,13 +27,6 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
         problems.push(Problem::new("store.key", why));
     }
     problems
-}
-
-/// The error may name its key itself.
-fn of_certificate(text: &str) -> Problem {
-    let named = |key| Some(Problem::new(key, text.strip_prefix(key)?.strip_prefix(": ")?));
-    let found = ["tls.certificate", "tls.key"].into_iter().find_map(named);
-    found.unwrap_or_else(|| Problem::new("tls.certificate", text))
 }
 
 /// Binds another port of the same address.

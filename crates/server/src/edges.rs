@@ -69,7 +69,8 @@ impl Edges {
     ) -> Result<Self> {
         let admission = control.admission();
         let proxies = TrustedProxies::new(config.http.trusted_proxies.clone());
-        let certificate = Certificate::load(&config.tls)?;
+        let certificate = Certificate::load(&config.tls);
+        let certificate = certificate.map_err(|error| anyhow!("{}: {error}", error.setting()))?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
         let rtmp = rtmp_config(config, tls.clone());
         let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -24,6 +24,30 @@ use crate::config;
 /// How often the files are looked at. Renewal has days.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    /// The chain cannot be read.
+    #[error("cannot read {path}: {why}")]
+    Chain { path: PathBuf, why: pem::Error },
+    /// The key cannot be read.
+    #[error("cannot read {path}: {why}")]
+    Key { path: PathBuf, why: pem::Error },
+    /// Each may be good alone.
+    #[error("{chain} and {key} do not make a pair: {why}")]
+    Pair { chain: PathBuf, key: PathBuf, why: rustls::Error },
+}
+
+impl CertificateError {
+    /// The setting that names the file at fault.
+    pub(crate) const fn setting(&self) -> &'static str {
+        match self {
+            Self::Chain { .. } | Self::Pair { .. } => "tls.certificate",
+            Self::Key { .. } => "tls.key",
+        }
+    }
+}
+
 /// A certificate in use, and the files that it came from.
 #[derive(Debug)]
 pub(crate) struct Certificate {
@@ -34,7 +58,7 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     /// Reads the files that the configuration names; `None`: no TLS.
-    pub(crate) fn load(config: &config::Tls) -> Result<Option<Arc<Self>>> {
+    pub(crate) fn load(config: &config::Tls) -> Result<Option<Arc<Self>>, CertificateError> {
         let Some(files) = Files::of(config) else { return Ok(None) };
         let provider = Arc::new(default_provider());
         let current = RwLock::new(Arc::new(files.read(&provider)?));
@@ -88,7 +112,7 @@ impl Certificate {
                 tracing::info!(certificate = %self.files.certificate.display(), "certificate read again");
             }
             // Perhaps only one of the two files is new yet.
-            Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate stays the old one"),
+            Err(error) => tracing::error!(%error, "the certificate stays the old one"),
         }
     }
 }
@@ -125,14 +149,15 @@ impl Files {
         given.then(|| Self { certificate: config.certificate.clone(), key: config.key.clone() })
     }
 
-    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey> {
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .with_context(|| format!("tls.certificate: cannot read {}", self.certificate.display()))?;
+            .map_err(|why| CertificateError::Chain { path: self.certificate.clone(), why })?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .with_context(|| format!("tls.key: cannot read {}", self.key.display()))?;
-        CertifiedKey::from_der(chain, key, provider).with_context(|| {
-            format!("tls: {} and {} do not make a pair", self.certificate.display(), self.key.display())
+            .map_err(|why| CertificateError::Key { path: self.key.clone(), why })?;
+        CertifiedKey::from_der(chain, key, provider).map_err(|why| {
+            let (chain, key) = (self.certificate.clone(), self.key.clone());
+            CertificateError::Pair { chain, key, why }
         })
     }
 
@@ -142,5 +167,35 @@ impl Files {
             Some((file.modified().ok()?, file.len()))
         };
         [of(&self.certificate), of(&self.key)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The setting that is blamed where the two files hold these texts.
+    fn blamed(certificate: Option<&str>, key: Option<&str>) -> &'static str {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: Option<&str>| {
+            let path = folder.path().join(name);
+            text.iter().for_each(|text| std::fs::write(&path, text).unwrap());
+            path
+        };
+        let config = config::Tls { certificate: file("certificate", certificate), key: file("key", key) };
+        let error = Certificate::load(&config).unwrap_err();
+        assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+        error.setting()
+    }
+
+    #[test]
+    fn the_setting_at_fault_is_named() {
+        let pem = |what: &str| format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n");
+        let (chain, key) = (pem("CERTIFICATE"), pem("PRIVATE KEY"));
+        assert_eq!(blamed(None, Some(&key)), "tls.certificate");
+        assert_eq!(blamed(Some(&chain), None), "tls.key");
+        assert_eq!(blamed(Some(&chain), Some("no key")), "tls.key");
+        assert_eq!(blamed(Some(&chain), Some(&key)), "tls.certificate", "which of them, nobody knows");
+        assert_eq!(blamed(Some(""), Some(&key)), "tls.certificate");
     }
 }
