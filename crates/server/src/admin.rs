@@ -12,6 +12,7 @@ use contract::accounts::Role;
 use contract::{Clock, Secret};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use store::{Archive, Overwrite, Restored, Store, write_whole};
+use tracing_subscriber::EnvFilter;
 
 use crate::command::{Key, Password};
 use crate::config::Config;
@@ -73,7 +74,11 @@ pub(crate) fn restore(config: &Config, file: &Path, overwrite: Overwrite) -> Res
 fn ask(config: &Config, ask: Ask) -> Result<Vec<u8>> {
     match socket::ask(&config.store.path, &ask)? {
         Some(bytes) => Ok(bytes),
-        None => actix::System::new().block_on(alone(config, ask)),
+        None => {
+            // No server's log tells what goes wrong.
+            crate::trace(EnvFilter::new("warn"));
+            actix::System::new().block_on(alone(config, ask))
+        }
     }
 }
 

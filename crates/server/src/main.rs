@@ -21,6 +21,7 @@ use anyhow::{Result, bail, ensure};
 use contract::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use command::{Command, Invocation, USAGE};
 use config::{Config, Origin};
@@ -74,7 +75,7 @@ fn check(config: &Config, origin: &Origin) -> Result<()> {
 }
 
 fn serve(config: Config) -> Result<()> {
-    trace(&config)?;
+    trace(config::log_filter(&config)?);
     descriptors::raise(&config);
     actix::System::new().block_on(run(config))
 }
@@ -135,9 +136,7 @@ impl Signals {
     }
 }
 
-fn trace(config: &Config) -> Result<()> {
-    let filter = config::log_filter(config)?;
+fn trace(filter: EnvFilter) {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    Ok(())
 }
