@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::whole::write_whole;
+use crate::whole::{folder_of, write_whole};
 
 /// Names a key without telling it.
 pub(crate) type KeyId = [u8; 8];
@@ -41,7 +41,9 @@ impl SealKey {
     pub(crate) fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         match Self::load(path) {
             Err(KeyError::Missing { .. }) => {
-                create(path).map_err(|source| KeyError::Io { path: path.to_path_buf(), source })?;
+                let mut bytes = [0; 32];
+                getrandom::fill(&mut bytes).map_err(|_| KeyError::Random)?;
+                Self { bytes }.save(path)?;
                 Self::load(path)
             }
             loaded => loaded,
@@ -55,9 +57,10 @@ impl SealKey {
         name.into()
     }
 
-    /// Puts it into a file, in the place of another one.
+    /// Puts it into a file, in the place of another one. Makes the folder.
     pub(crate) fn save(&self, path: &Path) -> Result<(), KeyError> {
-        write_whole(path, |file| file.write_all(&self.bytes))
+        fs::create_dir_all(folder_of(path))
+            .and_then(|()| write_whole(path, |file| file.write_all(&self.bytes)))
             .map_err(|source| KeyError::Io { path: path.to_path_buf(), source })
     }
 }
@@ -67,12 +70,6 @@ fn warn_if_shared(path: &Path) {
     if fs::metadata(path).is_ok_and(shared) {
         tracing::warn!(path = %path.display(), "others than the owner may read the key file; chmod it to 0600");
     }
-}
-
-fn create(path: &Path) -> io::Result<()> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
-    write_whole(path, |file| file.write_all(&bytes))
 }
 
 /// Why the store has no key; the operator must act.
@@ -104,4 +101,7 @@ pub enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system gives no random numbers to make one of.
+    #[error("no random numbers for a key")]
+    Random,
 }

@@ -108,6 +108,7 @@ fn a_backup_of_a_running_server_brings_everything_back_on_another() {
     good(&old, &["restore", "--force", &bare], "");
     check(Server::start_on(old.clone()).unwrap());
     good(&old, &["backup", &bare], "");
+    refused(&old, &["backup", &path("missing/bare")], "missing/bare: no folder ");
 
     let mut cut = std::fs::read(&whole).unwrap();
     cut.pop();

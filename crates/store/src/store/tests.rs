@@ -290,6 +290,14 @@ fn an_empty_folder_takes_the_key_that_is_there() {
 }
 
 #[test]
+fn a_first_start_makes_the_folder_of_its_key() {
+    let folder = Folder::new();
+    let key = folder.at("keys/of/mine");
+    drop(Store::open(&folder.at("data"), &key).unwrap());
+    assert_eq!(std::fs::read(key).unwrap().len(), 32);
+}
+
+#[test]
 fn a_data_folder_has_one_server() {
     let folder = Folder::new();
     let _first = folder.open();
