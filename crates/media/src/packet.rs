@@ -11,7 +11,7 @@ use crate::{MediaTime, TrackKind};
 pub struct Packet {
     /// Whose.
     pub track: TrackKind,
-    /// RTP timestamp, unwrapped to 64 bits; 90 kHz for video, 48 kHz for audio.
+    /// RTP timestamp, unwrapped to 64 bits, in ticks of [`TrackKind::rtp_rate`].
     pub timestamp: u64,
     /// Marker bit: the last packet of a picture.
     pub marker: bool,
@@ -25,11 +25,7 @@ pub struct Packet {
 impl Packet {
     /// Its time.
     pub fn time(&self) -> MediaTime {
-        let rate = match self.track {
-            TrackKind::Video => 90_000,
-            TrackKind::Audio => 48_000,
-        };
-        MediaTime::from_ticks(self.timestamp as i64, rate)
+        MediaTime::from_ticks(self.timestamp as i64, self.track.rtp_rate())
     }
 }
 

@@ -61,6 +61,13 @@ impl Add<Duration> for MediaTime {
     }
 }
 
+impl Sub<Duration> for MediaTime {
+    type Output = Self;
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
 impl Sub for MediaTime {
     type Output = Self;
     /// The signed difference, itself a time from a zero origin.

@@ -11,6 +11,17 @@ pub enum TrackKind {
     Audio,
 }
 
+impl TrackKind {
+    /// Ticks in a second of its RTP clock: those of H.264 (RFC 6184 §8.1) and, whatever
+    /// was coded, of Opus (RFC 7587 §4.1).
+    pub const fn rtp_rate(self) -> u32 {
+        match self {
+            Self::Video => 90_000,
+            Self::Audio => 48_000,
+        }
+    }
+}
+
 /// Coding of a video track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VideoCodec {

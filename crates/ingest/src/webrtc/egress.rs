@@ -13,7 +13,7 @@ use str0m::format::Codec;
 use str0m::media::{Mid, Pt};
 use str0m::rtp::{RtpWrite, Ssrc};
 
-use super::fanout::{Place, Shared, View, rate};
+use super::fanout::{Place, Shared, View};
 
 /// A packet run that the kernel takes in one call, and no more than a slow
 /// network can be given at once.
@@ -131,7 +131,7 @@ impl Egress {
     }
 
     fn write(&mut self, rtc: &mut Rtc, view: &View, packet: &Shared, time: u64, now: Instant) {
-        let rate = rate(packet.track);
+        let rate = packet.track.rtp_rate();
         let wall = view.wallclock(packet.track, time, now);
         let micros = scale(time as i64, 1_000_000, rate);
         if std::mem::take(&mut self.aligning) {

@@ -56,14 +56,6 @@ pub(crate) struct Shared {
     pub(crate) payload: Arc<[u8]>,
 }
 
-/// Ticks of a track's RTP clock in a second.
-pub(crate) const fn rate(track: TrackKind) -> u32 {
-    match track {
-        TrackKind::Video => 90_000,
-        TrackKind::Audio => 48_000,
-    }
-}
-
 /// What [`View::read`] met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -97,8 +89,8 @@ pub(crate) struct View {
 pub(crate) struct Source {
     /// The publish.
     pub(crate) generation: u64,
-    /// Seconds that packet time is ahead of media time.
-    pub(crate) lead: i64,
+    /// How far packet time is ahead of media time.
+    pub(crate) lead: Duration,
 }
 
 /// A moment on both clocks.
@@ -133,9 +125,8 @@ impl View {
 
     /// The moment of a packet.
     pub(crate) fn moment(&self, packet: &Shared) -> Moment {
-        let rate = rate(packet.track);
-        let ticks = packet.timestamp as i64 - self.source.lead * i64::from(rate);
-        Moment { generation: self.source.generation, at: MediaTime::from_ticks(ticks, rate) }
+        let at = MediaTime::from_ticks(packet.timestamp as i64, packet.track.rtp_rate());
+        Moment { generation: self.source.generation, at: at - self.source.lead }
     }
 
     /// Reads what is new. Forgets first what only players would need that were
@@ -334,7 +325,7 @@ impl Place {
 }
 
 fn to_micros(track: TrackKind, timestamp: u64) -> u64 {
-    (u128::from(timestamp) * 1_000_000 / u128::from(rate(track))) as u64
+    (u128::from(timestamp) * 1_000_000 / u128::from(track.rtp_rate())) as u64
 }
 
 /// Brings a time before `edge` close to it, in order.

@@ -14,7 +14,6 @@ use super::payload::{avc, opus};
 use super::picture::Pictures;
 use super::reorder::{Ordered, Reorder};
 
-const VIDEO_RATE: u32 = 90_000;
 /// Room for two retransmission rounds over 100 ms.
 const VIDEO_PATIENCE: Duration = Duration::from_millis(250);
 /// Sound is not retransmitted; this only mends reordering.
@@ -196,7 +195,7 @@ impl Ingress {
             });
             self.tracks_changed();
         }
-        let timestamp = self.sync.map(TrackKind::Audio, rtp.time, opus::CLOCK, now);
+        let timestamp = self.sync.map(TrackKind::Audio, rtp.time, now);
         let track = TrackKind::Audio;
         self.emit(Packet { track, timestamp, marker: rtp.marker, starts_gop: false, payload }, now);
     }
@@ -208,7 +207,7 @@ impl Ingress {
         if self.pictures.is_next(rtp.time) {
             self.sync.step();
         }
-        let timestamp = self.sync.map(TrackKind::Video, rtp.time, VIDEO_RATE, now);
+        let timestamp = self.sync.map(TrackKind::Video, rtp.time, now);
         let seen = self.pictures.inspect(rtp.time, timestamp, rtp.marker, rtp.payload);
         if let Some(video) = seen.parameters {
             self.tracks.video = Some(video);
@@ -278,13 +277,12 @@ impl Ingress {
 }
 
 fn sound_frame(packet: &Packet) -> Frame {
-    let at = MediaTime::from_ticks(packet.timestamp as i64, opus::CLOCK);
+    let at = packet.time();
     Frame { track: TrackKind::Audio, pts: at, dts: at, keyframe: true, data: packet.payload.clone() }
 }
 
-/// A picture frame at an RTP time of [`VIDEO_RATE`].
-pub(super) fn picture_frame(timestamp: u64, nals: &[Bytes], keyframe: bool) -> Frame {
-    let at = MediaTime::from_ticks(timestamp as i64, VIDEO_RATE);
+/// A picture frame.
+pub(super) fn picture_frame(at: MediaTime, nals: &[Bytes], keyframe: bool) -> Frame {
     Frame { track: TrackKind::Video, pts: at, dts: at, keyframe, data: avc::join(nals) }
 }
 

@@ -52,14 +52,15 @@ pub(crate) struct Lipsync {
 }
 
 impl Lipsync {
-    /// The common time of a packet, in ticks of `rate` Hz. `ticks` is its RTP
-    /// time, unwrapped; `now` is its arrival.
-    pub(crate) fn map(&mut self, kind: TrackKind, ticks: u64, rate: u32, now: Instant) -> u64 {
+    /// The common time of a packet, in ticks of its track's clock. `ticks` is its
+    /// RTP time, unwrapped; `now` is its arrival.
+    pub(crate) fn map(&mut self, kind: TrackKind, ticks: u64, now: Instant) -> u64 {
         let start = *self.start.get_or_insert(now);
         let slot = match kind {
             TrackKind::Video => &mut self.video,
             TrackKind::Audio => &mut self.audio,
         };
+        let rate = kind.rtp_rate();
         let base = now.saturating_duration_since(start).as_micros() as i64;
         let track = slot.get_or_insert(Track { rate, first: ticks, base, report: None });
         let ticks = ticks as i64 - track.first as i64 + scale(track.base, rate, 1_000_000);
@@ -99,26 +100,26 @@ mod tests {
     fn reports_bring_the_tracks_together_without_moving_the_sound() {
         let (mut sync, now) = (Lipsync::default(), Instant::now());
         // Captured at the same moment, but the picture arrives 80 ms later.
-        assert_eq!(sync.map(TrackKind::Audio, 1_000_000, 48_000, now), 0);
+        assert_eq!(sync.map(TrackKind::Audio, 1_000_000, now), 0);
         let late = now + Duration::from_millis(80);
-        assert_eq!(sync.map(TrackKind::Video, 5_000_000, 90_000, late), 7200);
+        assert_eq!(sync.map(TrackKind::Video, 5_000_000, late), 7200);
         sync.report(TrackKind::Audio, Duration::from_secs(7), 1_000_000);
         sync.report(TrackKind::Video, Duration::from_secs(7), 5_000_000);
         for _ in 0..60 {
             sync.step();
         }
-        assert_eq!(sync.map(TrackKind::Video, 5_090_000, 90_000, late), 90_000);
-        assert_eq!(sync.map(TrackKind::Audio, 1_048_000, 48_000, late), 48_000);
+        assert_eq!(sync.map(TrackKind::Video, 5_090_000, late), 90_000);
+        assert_eq!(sync.map(TrackKind::Audio, 1_048_000, late), 48_000);
     }
 
     #[test]
     fn an_absurd_report_changes_nothing() {
         let (mut sync, now) = (Lipsync::default(), Instant::now());
-        sync.map(TrackKind::Audio, 0, 48_000, now);
-        sync.map(TrackKind::Video, 0, 90_000, now);
+        sync.map(TrackKind::Audio, 0, now);
+        sync.map(TrackKind::Video, 0, now);
         sync.report(TrackKind::Audio, Duration::from_secs(7), 0);
         sync.report(TrackKind::Video, Duration::from_secs(4000), 0);
         sync.step();
-        assert_eq!(sync.map(TrackKind::Video, 90_000, 90_000, now), 90_000);
+        assert_eq!(sync.map(TrackKind::Video, 90_000, now), 90_000);
     }
 }

@@ -16,13 +16,13 @@ use media::{
 };
 use transcode::{Output, Slots, Treatment, VideoSettings, Worker, WorkerSettings};
 
-use super::fanout::{Keyframes, rate};
+use super::fanout::Keyframes;
 use super::payload::{avc, h264, opus};
 
 /// Leaves room for header, extensions, tag and IPv6 in what every network takes.
 const MTU: usize = 1200;
-/// Media time may precede its origin, packet time may not; an hour of ticks.
-pub(crate) const LEAD: i64 = 3600;
+/// Media time may precede its origin, packet time may not.
+pub(crate) const LEAD: Duration = Duration::from_secs(3600);
 /// An Opus packet is full some frames after the sound in it.
 const SLACK: Duration = Duration::from_millis(60);
 
@@ -65,8 +65,7 @@ impl Packetiser {
     /// Whether packets of this time are live, and not the history that it works
     /// through at first.
     pub(crate) fn is_live(&self, track: TrackKind, timestamp: u64) -> bool {
-        let rate = rate(track);
-        let at = MediaTime::from_ticks(timestamp as i64 - LEAD * i64::from(rate), rate);
+        let at = MediaTime::from_ticks(timestamp as i64, track.rtp_rate()) - LEAD;
         at + SLACK >= self.edge
     }
 
@@ -156,8 +155,7 @@ impl Cutter {
 
 fn cut(frame: &Frame, parameters: &[Bytes]) -> Vec<Packet> {
     let track = frame.track;
-    let rate = rate(track);
-    let timestamp = (frame.pts.in_ticks(rate) + LEAD * i64::from(rate)).max(0) as u64;
+    let timestamp = (frame.pts + LEAD).in_ticks(track.rtp_rate()).max(0) as u64;
     let starts = track == TrackKind::Video && frame.keyframe;
     let payloads = match track {
         TrackKind::Audio => opus::packetise(&frame.data).into_iter().collect(),

@@ -115,7 +115,7 @@ impl Pictures {
         }
         let nals: Vec<Bytes> = self.frames.take().into_iter().filter(|nal| is_picture(nal)).collect();
         let keyframe = nals.iter().any(|nal| kind(nal) == NAL_IDR);
-        (!nals.is_empty()).then(|| picture_frame(packet.timestamp, &nals, keyframe))
+        (!nals.is_empty()).then(|| picture_frame(packet.time(), &nals, keyframe))
     }
 
     fn begin_group(&mut self) {

@@ -95,7 +95,7 @@ impl Streams {
         }
         let (view, packetiser) = match &live.packets {
             Some(ring) => {
-                let source = Source { generation: live.generation, lead: 0 };
+                let source = Source { generation: live.generation, lead: Duration::ZERO };
                 (View::new(ring.reader(), Keyframes::OnDemand).of(source), None)
             }
             None => {
