@@ -19,7 +19,7 @@ use client::{Client, Do, Met, Running};
 use contract::session::{CloseReason, SetStanding};
 use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId, TrustedProxies, WallMs};
 use futures_util::{SinkExt, StreamExt};
-use media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack};
+use media::{BusWriter, Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack};
 use serde_json::{Value, json};
 use session::Protocol;
 use sluice_ingest::webrtc::{Config, Webrtc};
@@ -129,6 +129,17 @@ impl Server {
         let running = client.run();
         running.connected();
         (running, location.unwrap())
+    }
+
+    /// Publishes a stream with B-frames over another protocol; its writer, and the key
+    /// frame that is in it.
+    fn publish_reordered(&self, stream: &str) -> (BusWriter, Frame) {
+        let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse(stream).unwrap());
+        let (tracks, frame) = reordered();
+        let publish = PublishFrames { stream: StreamKey { app, id }, tracks };
+        let mut frames = self.calls.block_on(self.plane.send(publish)).unwrap();
+        frames.push(frame.clone());
+        (frames, frame)
     }
 
     fn set(&self, stream: &str, who: &str, set: SetStanding) -> usize {
@@ -274,11 +285,7 @@ fn a_player_is_as_far_behind_as_what_he_was_not_sent() {
 #[test]
 fn a_player_of_a_frame_publisher_is_behind_on_the_frames_clock() {
     let server = Server::start_with(0);
-    let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse("s").unwrap());
-    let (tracks, frame) = reordered();
-    let publish = PublishFrames { stream: StreamKey { app, id }, tracks };
-    let mut frames = server.calls.block_on(server.plane.send(publish)).unwrap();
-    frames.push(frame.clone());
+    let (mut frames, frame) = server.publish_reordered("s");
     let (player, _) = server.whep("s", "viewer");
     assert_eq!(next_picture(&player), 7);
     wait_until("he has what there is", || server.lags("s") == [Some(Duration::ZERO)]);
@@ -597,11 +604,7 @@ fn reordered() -> (Tracks, Frame) {
 #[test]
 fn a_player_that_sees_key_frames_only_is_told_once() {
     let server = Server::start_with(0);
-    let (app, id) = (AppName::parse("live").unwrap(), StreamId::parse("s").unwrap());
-    let (tracks, frame) = reordered();
-    let publish = PublishFrames { stream: StreamKey { app, id }, tracks };
-    let mut frames = server.calls.block_on(server.plane.send(publish)).unwrap();
-    frames.push(frame.clone());
+    let (mut frames, frame) = server.publish_reordered("s");
     let mut page = server.socket();
     page.ask(&play("s", "123456"));
     let mut client = Client::new();
