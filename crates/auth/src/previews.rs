@@ -22,13 +22,14 @@ const LONGEST: usize = 64;
 
 /// Makes passes and knows them again.
 pub(crate) struct Previews {
-    key: Secret<[u8; 32]>,
+    /// A whole block of SHA-256, so that nothing has to be padded (RFC 2104 §3).
+    key: Secret<[u8; 64]>,
 }
 
 impl Previews {
     /// Draws the key.
     pub(crate) fn new() -> Result<Self, getrandom::Error> {
-        let mut key = [0; 32];
+        let mut key = [0; 64];
         getrandom::fill(&mut key)?;
         Ok(Self { key: Secret::new(key) })
     }
@@ -59,10 +60,7 @@ impl Previews {
     }
 
     fn mac(&self, stream: &StreamKey, until: WallMs) -> Hmac<Sha256> {
-        // A short key is padded with zeros to a block (RFC 2104 §2).
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(self.key.reveal());
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+        let mut mac = <Hmac<Sha256> as KeyInit>::new(self.key.reveal().into());
         mac.update(b"sluice preview");
         mac.update(&until.0.to_be_bytes());
         // Its length first, so that no two pairs of names give the same bytes.

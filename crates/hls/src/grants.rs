@@ -155,7 +155,7 @@ mod tests {
 
     /// Whether somebody at `peer` with one more name costs somebody his grant.
     fn full(peer: impl Fn(usize) -> String) -> bool {
-        let grants = Grants::new(Signer::new(Secret::new([7; 32])));
+        let grants = Grants::new(Signer::new(Secret::new([7; 64])));
         let clock = ManualClock::new(WallMs(0));
         let now = || -> Now { clock.clock().now() };
         let kept: Vec<_> = (0..=MOST_OF_ONE)

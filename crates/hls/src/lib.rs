@@ -58,7 +58,7 @@ impl Hls {
     /// Starts the packagers' thread and draws the key that signs grants, which
     /// lives as long as the process.
     pub fn new(admission: Admission, clock: Clock, proxies: TrustedProxies) -> Result<Self, StartError> {
-        let mut key = [0; 32];
+        let mut key = [0; 64];
         getrandom::fill(&mut key).map_err(StartError::Key)?;
         let signer = Signer::new(Secret::new(key));
         let edge = Edge::new(admission, clock, proxies, signer).map_err(StartError::Thread)?;

@@ -14,11 +14,14 @@ pub(crate) struct GrantId(pub(crate) u64);
 /// for one stream or subscriber is none for another.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    key: Secret<[u8; 32]>,
+    key: SigningKey,
 }
 
+/// A whole block of SHA-256, so that nothing has to be padded (RFC 2104 §3).
+pub(crate) type SigningKey = Secret<[u8; 64]>;
+
 impl Signer {
-    pub(crate) const fn new(key: Secret<[u8; 32]>) -> Self {
+    pub(crate) const fn new(key: SigningKey) -> Self {
         Self { key }
     }
 
@@ -39,10 +42,7 @@ impl Signer {
     }
 
     fn mac(&self, id: GrantId, stream: &StreamKey, subscriber: Option<&SubscriberId>) -> Hmac<Sha256> {
-        // A short key is padded with zeros to a block (RFC 2104 §2).
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(self.key.reveal());
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+        let mut mac = <Hmac<Sha256> as KeyInit>::new(self.key.reveal().into());
         mac.update(b"sluice hls grant");
         mac.update(&id.0.to_be_bytes());
         // Length first, so that no two lists of names give the same bytes.
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_grant_is_good_for_one_stream_and_one_subscriber() {
-        let signer = Signer::new(Secret::new([7; 32]));
+        let signer = Signer::new(Secret::new([7; 64]));
         let alice = SubscriberId::parse("alice").unwrap();
         let text = signer.sign(GrantId(3), &stream("live", "cam"), Some(&alice));
         let token = Token::parse(&text).unwrap();
@@ -97,7 +97,7 @@ mod tests {
         assert!(!signer.verify(&token, &stream("livec", "am"), Some(&alice)));
         let other = Token::parse(&text.replacen('3', "4", 1)).unwrap();
         assert!(!signer.verify(&other, &stream("live", "cam"), Some(&alice)));
-        assert!(!Signer::new(Secret::new([8; 32])).verify(&token, &stream("live", "cam"), Some(&alice)));
+        assert!(!Signer::new(Secret::new([8; 64])).verify(&token, &stream("live", "cam"), Some(&alice)));
     }
 
     #[test]
