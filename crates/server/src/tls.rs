@@ -86,20 +86,22 @@ impl Certificate {
         let mut looks = tokio::time::interval(LOOK);
         let mut hangups = signal(SignalKind::hangup()).ok();
         loop {
-            let asked = tokio::select! {
-                _ = looks.tick() => false,
-                () = hung_up(&mut hangups) => true,
+            // Whoever asks has them read, whatever they look like.
+            let read = tokio::select! {
+                _ = looks.tick() => Some(seen),
+                () = hung_up(&mut hangups) => None,
             };
             // A disk may be slow, and the owners share this thread.
             let this = self.clone();
-            let looked = tokio::task::spawn_blocking(move || this.look(asked, seen)).await;
+            let looked = tokio::task::spawn_blocking(move || this.look(read)).await;
             seen = looked.unwrap_or(seen);
         }
     }
 
-    fn look(&self, asked: bool, seen: Stamp) -> Stamp {
+    /// Reads the files, unless they are still those that were `read`.
+    fn look(&self, read: Option<Stamp>) -> Stamp {
         let stamp = self.files.stamp();
-        if asked || stamp != seen {
+        if read != Some(stamp) {
             self.reload();
         }
         stamp
