@@ -24,9 +24,9 @@ pub fn network(ip: IpAddr) -> IpAddr {
 /// Whether cookies of an answer may be `Secure`: the connection is TLS, or a proxy says
 /// once in `X-Forwarded-Proto` that its own is. Who claims it falsely gets a cookie that
 /// his browser will not send back.
-pub fn is_over_tls<'a>(own: bool, forwarded_proto: impl IntoIterator<Item = &'a str>) -> bool {
+pub fn is_over_tls(own: bool, forwarded_proto: impl IntoIterator<Item = impl AsRef<[u8]>>) -> bool {
     let mut said = forwarded_proto.into_iter();
-    let forwarded = said.next().is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+    let forwarded = said.next().is_some_and(|proto| proto.as_ref().eq_ignore_ascii_case(b"https"));
     own || (forwarded && said.next().is_none())
 }
 
@@ -52,10 +52,12 @@ impl TrustedProxies {
     /// in `X-Forwarded-For` that is not itself a trusted proxy. Values come in the
     /// order of the headers. A header of anybody else is ignored, and an unreadable
     /// one of a trusted proxy gives [`UNKNOWN_PEER`].
-    pub fn origin<'a>(&self, peer: IpAddr, forwarded_for: impl IntoIterator<Item = &'a str>) -> IpAddr {
-        let values: Vec<&str> = forwarded_for.into_iter().collect();
+    pub fn origin(&self, peer: IpAddr, forwarded_for: impl IntoIterator<Item = impl AsRef<[u8]>>) -> IpAddr {
+        let values: Vec<_> = forwarded_for.into_iter().collect();
+        // What is no text is no address either.
+        let text = |value| std::str::from_utf8(value).unwrap_or("?");
         let mut nearest = peer;
-        for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+        for hop in values.iter().rev().flat_map(|value| text(value.as_ref()).rsplit(',')) {
             if !self.contains(nearest) {
                 break;
             }
@@ -76,15 +78,18 @@ fn hop_address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
+    /// No header.
+    const NONE: [&str; 0] = [];
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     #[test]
     fn a_proxy_says_once_that_its_connection_is_tls() {
-        assert!(is_over_tls(true, []) && is_over_tls(false, ["HTTPS"]));
+        assert!(is_over_tls(true, NONE) && is_over_tls(false, ["HTTPS"]));
         assert!(
-            !is_over_tls(false, [])
+            !is_over_tls(false, NONE)
                 && !is_over_tls(false, ["http"])
                 && !is_over_tls(false, ["https", "http"])
         );
@@ -102,7 +107,7 @@ mod tests {
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(proxies.origin(ip("198.51.100.1"), ["127.0.0.1"]), ip("198.51.100.1"));
         assert_eq!(proxies.origin(ip("::ffff:10.0.0.1"), ["203.0.113.9"]), ip("203.0.113.9"));
-        assert_eq!(proxies.origin(ip("10.0.0.1"), []), ip("10.0.0.1"));
+        assert_eq!(proxies.origin(ip("10.0.0.1"), NONE), ip("10.0.0.1"));
         assert_eq!(TrustedProxies::default().origin(ip("::1"), ["8.8.8.8"]), ip("127.0.0.1"));
     }
 
@@ -114,5 +119,6 @@ mod tests {
         assert_eq!(proxies.origin(ip("10.0.0.1"), ["[2001:db8::1]:443"]), ip("2001:db8::1"));
         assert_eq!(proxies.origin(ip("10.0.0.1"), ["unknown"]), UNKNOWN_PEER);
         assert_eq!(proxies.origin(ip("10.0.0.1"), [""]), UNKNOWN_PEER);
+        assert_eq!(proxies.origin(ip("10.0.0.1"), [b"203.0.113.9\xff"]), UNKNOWN_PEER);
     }
 }

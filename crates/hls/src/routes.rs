@@ -36,8 +36,7 @@ pub(crate) fn configure(edge: &Arc<Edge>, config: &mut web::ServiceConfig) {
 /// Where a request comes from (C§16.3).
 fn peer(proxies: &TrustedProxies, request: &HttpRequest) -> IpAddr {
     let socket = request.peer_addr().map_or(UNKNOWN_PEER, |peer| peer.ip());
-    let hops = request.headers().get_all(X_FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default());
-    proxies.origin(socket, hops)
+    proxies.origin(socket, request.headers().get_all(X_FORWARDED_FOR))
 }
 
 /// Query parameters that mean something (C§5.4), and our grant.
@@ -116,8 +115,7 @@ async fn serve(edge: &Arc<Edge>, request: &HttpRequest) -> Result<HttpResponse, 
         Refusal::Unavailable
     })?;
     let head = request.method() == Method::HEAD;
-    let forwarded = request.headers().get_all(X_FORWARDED_PROTO).map(|v| v.to_str().unwrap_or("?"));
-    let sealed = is_over_tls(request.app_config().secure(), forwarded);
+    let sealed = is_over_tls(request.app_config().secure(), request.headers().get_all(X_FORWARDED_PROTO));
     let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed };
     visit.fetch(connection).await
 }

@@ -45,8 +45,7 @@ impl Caller {
     }
 
     fn from_parts(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
-        let forwarded_for = headers.get_all(FORWARDED_FOR).map(|v| v.to_str().unwrap_or("?"));
-        let ip = trusted.origin(peer, forwarded_for);
+        let ip = trusted.origin(peer, headers.get_all(FORWARDED_FOR));
         let vouched = trusted.contains(peer) || !FORWARDING.iter().any(|name| headers.contains_key(*name));
         let local = vouched && only(headers, &HOST).is_some_and(names_a_machine);
         Self { ip: if ip.is_loopback() && !local { UNKNOWN_PEER } else { ip } }
@@ -102,8 +101,7 @@ fn check_origin(req: &HttpRequest, trusted: &TrustedProxies) -> Result<(), Refus
 
 /// Whether cookies of the answer may be `Secure`.
 pub(crate) fn is_secure(req: &HttpRequest) -> bool {
-    let forwarded = req.headers().get_all(FORWARDED_PROTO).map(|v| v.to_str().unwrap_or("?"));
-    is_over_tls(req.app_config().secure(), forwarded)
+    is_over_tls(req.app_config().secure(), req.headers().get_all(FORWARDED_PROTO))
 }
 
 /// In front of the console: every address, but no foreign page.

@@ -230,8 +230,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Where a request comes from, in canonical form.
 fn peer(webrtc: &Core, request: &HttpRequest) -> IpAddr {
     let Some(address) = request.peer_addr() else { return UNKNOWN_PEER };
-    let forwarded = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or_default());
-    webrtc.proxies().origin(address.ip(), forwarded)
+    webrtc.proxies().origin(address.ip(), request.headers().get_all("x-forwarded-for"))
 }
 
 fn segment<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
