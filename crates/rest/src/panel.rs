@@ -19,6 +19,7 @@ pub(crate) use watch::Watching;
 
 use crate::access::is_secure;
 use crate::api::Shared;
+use crate::body::MAX_TEXT;
 use crate::dialect::{self, Refused};
 use crate::dto::{Addresses, AuditList, Me, Reach, Setting};
 use crate::gate::{Audit, Leave, Own, Settings};
@@ -53,13 +54,18 @@ struct Window {
 }
 
 impl Window {
-    fn of(query: &Query) -> Self {
+    fn of(query: &Query) -> Result<Self, Refused> {
         let number = |name| query.get(name).and_then(|text| text.parse::<usize>().ok());
-        Self {
-            search: query.get("search").map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned),
+        let search = query.get("search").map(str::trim).filter(|text| !text.is_empty());
+        // It is held, and compared with every row each second, while a page watches.
+        if search.is_some_and(|text| text.len() > MAX_TEXT) {
+            return Err(Refused::Field { name: "search", expected: "a string of reasonable length" });
+        }
+        Ok(Self {
+            search: search.map(str::to_owned),
             offset: number("offset").unwrap_or(0),
             size: number("size").unwrap_or(50).min(MAX_PAGE),
-        }
+        })
     }
 }
 
@@ -90,7 +96,7 @@ async fn settings(shared: Data<Shared>, _leave: Leave<Settings>) -> Answered {
 }
 
 async fn audit(shared: Data<Shared>, _leave: Leave<Audit>, req: HttpRequest) -> Answered {
-    let Window { search, offset, size } = Window::of(&Query::of(&req));
+    let Window { search, offset, size } = Window::of(&Query::of(&req))?;
     let page = shared.ask(&shared.links.list_audit, ListAudit { search, offset, size }).await?;
     let entries = page.entries.into_iter().map(Into::into).collect();
     Ok(dialect::ok(&AuditList { matching: page.matching, entries }))

@@ -46,7 +46,7 @@ impl Choice {
         if app.as_ref().is_some_and(|app| shared.settings.app(app).is_none()) {
             return Err(Refused::NotFound);
         }
-        Ok(Self { app, live_only: query.get("live") == Some("true"), window: Window::of(&query) })
+        Ok(Self { app, live_only: query.get("live") == Some("true"), window: Window::of(&query)? })
     }
 
     fn is_in_app(&self, row: &StreamRow) -> bool {
@@ -100,7 +100,7 @@ struct One {
 
 impl One {
     fn of(path: &OfStream, req: &HttpRequest) -> Result<Self, Refused> {
-        Ok(Self { stream: key(path)?, window: Window::of(&Query::of(req)) })
+        Ok(Self { stream: key(path)?, window: Window::of(&Query::of(req))? })
     }
 
     async fn detail(&self, shared: &Shared) -> Result<StreamDetail, Refused> {

@@ -174,6 +174,22 @@ async fn a_stream_shows_who_is_there() {
 }
 
 #[actix_web::test]
+async fn what_is_longer_than_any_name_is_not_searched_for() {
+    let world = World::new();
+    let cookie = world.log_in(Role::Admin).await;
+    let status = async |path: &str, length: usize| {
+        let path = format!("/rest/v2/panel/{path}?search={}", "x".repeat(length));
+        world.remote(TestRequest::get(), &path, &cookie).await.status
+    };
+    for path in ["streams", "streams/LiveApp/c", "audit"] {
+        assert_ne!(status(path, 1024).await, StatusCode::BAD_REQUEST, "{path}");
+        world.asked();
+        assert_eq!(status(path, 1025).await, StatusCode::BAD_REQUEST, "{path}");
+        assert!(world.asked().is_empty(), "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn one_session_is_stopped_by_its_number() {
     let world = World::new();
     let cookie = world.log_in(Role::User).await;
