@@ -15,10 +15,26 @@ pub(crate) struct Addresses {
     pub(crate) webrtc: SocketAddr,
 }
 
+/// The panel and the pages that play and publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    BuiltIn,
+    /// Their addresses answer with how to build them, and nothing else.
+    Missing,
+}
+
+impl Pages {
+    /// Of this program.
+    pub(crate) fn ours() -> Self {
+        if panel::is_built() { Self::BuiltIn } else { Self::Missing }
+    }
+}
+
 /// A server that is ready.
 pub(crate) struct Ready<'a> {
     pub(crate) addresses: Addresses,
     pub(crate) app: &'a AppName,
+    pub(crate) pages: Pages,
     /// Present while there is no account.
     pub(crate) setup_token: Option<Secret<String>>,
 }
@@ -30,11 +46,10 @@ impl Ready<'_> {
         let (http, rtmp, app) = (reachable(self.addresses.http), reachable(self.addresses.rtmp), self.app);
         format!(
             "\nSluice {version} is ready.\n\n\
-             \x20 Web panel           http://{http}/\n\
+             {panel}\
              \x20 OBS                 Settings > Stream > Custom:  Server rtmp://{rtmp}/{app}  Stream key stream1\n\
              \x20 RTMP                rtmp://{rtmp}/{app}/stream1\n\
-             \x20 Watch in a browser  http://{http}/{app}/play.html?id=stream1\n\
-             \x20 Publish from one    http://{http}/{app}/publish.html?id=stream1\n\
+             {pages}\
              \x20 HLS                 http://{http}/{app}/streams/stream1.m3u8\n\
              \x20 WHIP, WHEP          http://{http}/{app}/whip/stream1   http://{http}/{app}/whep/stream1\n\
              \x20 SDK WebSocket       ws://{http}/{app}/websocket\n\
@@ -42,22 +57,43 @@ impl Ready<'_> {
              {tls}\
              \x20 WebRTC media        UDP {webrtc}\n{token}",
             version = env!("CARGO_PKG_VERSION"),
+            panel = self.panel(),
+            pages = self.pages(),
             tls = self.tls(),
             webrtc = self.addresses.webrtc,
             token = self.token(),
         )
     }
 
+    fn panel(&self) -> String {
+        let there = match self.pages {
+            Pages::BuiltIn => format!("http://{}/", reachable(self.addresses.http)),
+            Pages::Missing => "not in this program: scripts/run builds it, and starts the server".to_owned(),
+        };
+        line("Web panel", there)
+    }
+
+    fn pages(&self) -> String {
+        let (http, app) = (reachable(self.addresses.http), self.app);
+        let page = |name, file| line(name, format!("http://{http}/{app}/{file}?id=stream1"));
+        match self.pages {
+            Pages::BuiltIn => {
+                page("Watch in a browser", "play.html") + &page("Publish from one", "publish.html")
+            }
+            Pages::Missing => String::new(),
+        }
+    }
+
     /// The same again over TLS, in two lines.
     fn tls(&self) -> String {
         let app = self.app;
-        let line = |name: &str, url: String| format!("  {name:<20}{url}\n");
-        let https = self.addresses.https.map(reachable).map(|at| {
-            line(
-                "HTTPS and WSS",
-                format!("https://{at}/{app}/publish.html?id=stream1   and all of the above"),
-            )
-        });
+        let first = match self.pages {
+            Pages::BuiltIn => "publish.html?id=stream1",
+            Pages::Missing => "streams/stream1.m3u8",
+        };
+        let https = self.addresses.https.map(reachable);
+        let https = https
+            .map(|at| line("HTTPS and WSS", format!("https://{at}/{app}/{first}   and all of the above")));
         let rtmps = self.addresses.rtmps.map(reachable);
         let rtmps = rtmps.map(|at| line("RTMPS", format!("rtmps://{at}/{app}/stream1")));
         https.into_iter().chain(rtmps).collect()
@@ -72,6 +108,10 @@ impl Ready<'_> {
             )
         })
     }
+}
+
+fn line(name: &str, text: String) -> String {
+    format!("  {name:<20}{text}\n")
 }
 
 /// An address that works when pasted: "everywhere" is reached at loopback.
@@ -92,7 +132,8 @@ mod tests {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let addresses =
             Addresses { http: any(5080), https: None, rtmp: any(1935), rtmps: None, webrtc: any(5000) };
-        let mut ready = Ready { addresses, app: &app, setup_token: Some(Secret::new("t0ken".to_owned())) };
+        let setup_token = Some(Secret::new("t0ken".to_owned()));
+        let mut ready = Ready { addresses, app: &app, pages: Pages::BuiltIn, setup_token };
         let text = ready.text();
         assert!(text.contains("http://127.0.0.1:5080/\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:5080/live/streams/stream1.m3u8"), "{text}");
@@ -103,6 +144,11 @@ mod tests {
         let text = ready.text();
         assert!(text.contains("https://127.0.0.1:5443/live/"), "{text}");
         assert!(text.contains("rtmps://127.0.0.1:1936/live/stream1\n"), "{text}");
-        assert!(!ready.text().contains("token"), "{}", ready.text());
+        assert!(text.contains("/publish.html") && text.contains("/play.html"), "{text}");
+        assert!(!text.contains("token"), "{text}");
+        ready.pages = Pages::Missing;
+        let text = ready.text();
+        assert!(text.contains("Web panel           not in this program: scripts/run "), "{text}");
+        assert!(!text.contains(".html") && text.contains("https://127.0.0.1:5443/live/"), "{text}");
     }
 }

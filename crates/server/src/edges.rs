@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::banner::{Addresses, Ready};
+use crate::banner::{Addresses, Pages, Ready};
 use crate::config::Config;
 use crate::control::Control;
 use crate::metrics::Metrics;
@@ -125,7 +125,8 @@ impl Edges {
 
     /// What to tell the operator.
     pub(crate) fn ready<'a>(&self, config: &'a Config, setup_token: Option<Secret<String>>) -> Ready<'a> {
-        Ready { addresses: self.addresses, app: &config.applications[0], setup_token }
+        let (addresses, app) = (self.addresses, &config.applications[0]);
+        Ready { addresses, app, pages: Pages::ours(), setup_token }
     }
 
     /// Resolves when one of them ends, which none should before the drain.
