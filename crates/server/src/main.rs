@@ -11,6 +11,7 @@ mod doctor;
 mod edges;
 mod metrics;
 mod socket;
+mod systemd;
 mod tls;
 
 use std::io::IsTerminal;
@@ -91,10 +92,12 @@ async fn run(config: Config) -> Result<()> {
     let edges = Edges::start(&config, &control, &clock, &stop)?;
     println!("{}", edges.ready(&config, control.setup_token()).text());
     let mut signals = Signals::listen()?;
+    systemd::tell(systemd::READY);
     let ended = tokio::select! {
         signal = signals.next() => { tracing::info!(signal, "draining"); Ok(()) }
         failed = edges.failed() => Err(failed),
     };
+    systemd::tell(systemd::STOPPING);
     stop.cancel();
     tokio::select! {
         () = edges.drain(config.drain()) => control.flush().await,

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use toml::{Table, Value};
 
 const IMAGE: &str = "config/docker/Dockerfile";
@@ -170,6 +173,43 @@ fn the_unit_says_what_the_binary_knows() {
     assert!(lines.iter().all(|line| line.starts_with("/usr/bin/sluice ") || line.starts_with("/bin/sh ")));
     for line in ours {
         would_start(&line.split(' ').filter(|word| *word != "check").collect::<Vec<_>>(), &[]);
+    }
+}
+
+#[test]
+fn systemd_is_told_what_the_unit_lets_it_wait_for() {
+    assert_eq!(after(UNIT, "Type="), ["notify"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    // For a test that fails; it is not waited for otherwise.
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let told = || {
+        let mut datagram = [0; 64];
+        let length = socket.recv(&mut datagram).unwrap();
+        String::from_utf8_lossy(&datagram[..length]).into_owned()
+    };
+    let mut sluice = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    sluice.arg("--config").arg(root().join("config/sluice.toml")).env("NOTIFY_SOCKET", &path);
+    for listen in ["HTTP__LISTEN", "RTMP__LISTEN", "WEBRTC__LISTEN"] {
+        sluice.env(format!("SLUICE__{listen}"), "127.0.0.1:0");
+    }
+    sluice.env("SLUICE__STORE__PATH", folder.path().join("data")).stdout(Stdio::null());
+    let mut server = Running(sluice.spawn().unwrap());
+    assert_eq!(told(), "READY=1");
+    assert!(server.0.try_wait().unwrap().is_none(), "it has ended already");
+    kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
+    assert_eq!(told(), "STOPPING=1");
+    assert!(server.0.wait().unwrap().success());
+}
+
+/// Ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _ended = self.0.wait();
     }
 }
 
