@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use sluice_tests::http;
 use sluice_tests::machine;
 use sluice_tests::rest::Rest;
 use sluice_tests::server::{self, Home, Server};
@@ -65,6 +66,32 @@ fn accounts_are_made_and_mended_while_the_server_runs_and_while_it_does_not() {
     let log = rest.must("GET", "/rest/v2/panel/audit?search=by+command&size=9", None).unwrap();
     let told: Vec<_> = log["entries"].as_array().unwrap().iter().map(|e| e["what"].clone()).collect();
     assert_eq!(told, ["change_account", "change_account", "add_account"], "newest first");
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_login_ends_with_its_account_and_with_its_server_whoever_has_the_name_then() {
+    let server = Server::start().unwrap();
+    let rest = server.rest();
+    rest.login().unwrap();
+    let user = json!({"email": EMAIL, "password": "their own", "userType": "ADMIN"});
+    let add = || rest.succeed("POST", "/rest/v2/users", Some(&user)).unwrap();
+    let log_in =
+        || server.rest().succeed("POST", "/rest/v2/users/authenticate", Some(&user)).unwrap().cookies();
+    let is_known = |server: &Server, cookie: &str| {
+        let asked = http::ask(server.http, "GET", "/rest/v2/panel/me", &[("Cookie", cookie)], b"");
+        asked.unwrap().status == 200
+    };
+    add();
+    let first = log_in();
+    assert!(is_known(&server, &first));
+    rest.succeed("DELETE", &format!("/rest/v2/users/{EMAIL}"), None).unwrap();
+    add();
+    assert!(!is_known(&server, &first));
+    let second = log_in();
+    assert!(is_known(&server, &second));
+    let server = Server::start_on(server.stop().unwrap()).unwrap();
+    assert!(!is_known(&server, &second));
     server.stop().unwrap();
 }
 
