@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use contract::auth::{Authorize, NotStored};
+use contract::auth::NotStored;
 use contract::registry::SilenceEnded;
 use contract::{AppName, AppSettings, Clock, Now, SettingsView};
 use futures_util::future::{LocalBoxFuture, join_all};
@@ -67,7 +67,7 @@ pub struct Auth {
     settings: SettingsView,
     silence_ended: Recipient<SilenceEnded>,
     clock: Clock,
-    previews: Previews,
+    previews: Rc<Previews>,
     counters: Arc<Counters>,
     /// For what the expiry timer is set.
     armed: Option<(Instant, SpawnHandle)>,
@@ -97,7 +97,7 @@ impl Auth {
             settings,
             silence_ended,
             clock,
-            previews: Previews::new()?,
+            previews: Rc::new(Previews::new()?),
             counters,
             armed: None,
             last: now,
@@ -207,16 +207,6 @@ impl Auth {
     /// and are asked for only where nothing is let in.
     fn app(&self, app: &AppName) -> Arc<AppSettings> {
         self.settings.app(app).unwrap_or_default()
-    }
-
-    /// What a request is judged by: for the panel's preview, the settings of an
-    /// application that needs no codes to play.
-    fn settings_for(&self, ask: &Authorize) -> Option<Arc<AppSettings>> {
-        let mut settings = self.settings.app(&ask.stream.app)?;
-        if settings.security.totp_play && self.previews.admits(ask, self.clock.now().wall) {
-            Arc::make_mut(&mut settings).security.totp_play = false;
-        }
-        Some(settings)
     }
 
     /// Writes what is acknowledged to nobody.

@@ -6,6 +6,7 @@ use contract::auth::{Authorize, Denied};
 use contract::settings::Security;
 
 use crate::guess::Guesses;
+use crate::previews::Previews;
 use crate::record::Record;
 
 macro_rules! gates {
@@ -16,8 +17,9 @@ macro_rules! gates {
     };
 }
 
-// Credentials before blocks and limits, so that a stranger learns of neither.
-gates![ip, stream, subscriber, totp, blocked, limit];
+// Credentials before blocks and limits, so that a stranger learns of neither. A pass
+// before all that a code is needed for: it is nobody's, so no block and no limit is his.
+gates![ip, preview, stream, subscriber, totp, blocked, limit];
 
 /// One condition of being let in. Pure, so that its tests are tables.
 pub(crate) trait Gate: Sync {
@@ -32,6 +34,8 @@ pub(crate) enum Verdict {
     Pass,
     /// The condition does not apply.
     Skip,
+    /// Let in; the gates behind are not asked.
+    Admit,
     /// Not let in.
     Deny(Refusal),
 }
@@ -44,6 +48,7 @@ pub(crate) struct GateContext<'a> {
     pub(crate) blocked: bool,
     pub(crate) places: Places,
     pub(crate) guesses: &'a Guesses,
+    pub(crate) previews: &'a Previews,
     pub(crate) now: Now,
 }
 
@@ -175,11 +180,13 @@ impl Refusal {
     }
 }
 
-/// Asks `gates` in their order; the first that denies decides.
+/// Asks `gates` in their order; the first that admits or denies decides.
 pub(crate) fn ask_all(gates: &[&dyn Gate], ask: &Authorize, cx: &GateContext<'_>) -> Result<(), Refusal> {
     for gate in gates {
-        if let Verdict::Deny(refusal) = gate.check(ask, cx) {
-            return Err(refusal);
+        match gate.check(ask, cx) {
+            Verdict::Pass | Verdict::Skip => {}
+            Verdict::Admit => break,
+            Verdict::Deny(refusal) => return Err(refusal),
         }
     }
     Ok(())

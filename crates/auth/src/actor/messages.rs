@@ -16,8 +16,8 @@ use crate::state::Granted;
 impl Auth {
     /// Counts, and says outside what is said outside.
     fn admit(&mut self, ctx: &mut Context<Self>, ask: &Authorize) -> Result<Granted, Denied> {
-        let settings = self.settings_for(ask);
-        let answer = self.with(ctx, |state, now| state.authorize(ask, settings.as_deref(), now));
+        let (settings, previews) = (self.settings.app(&ask.stream.app), self.previews.clone());
+        let answer = self.with(ctx, |state, now| state.authorize(ask, settings.as_deref(), &previews, now));
         match answer.ok_or(Denied::Unavailable)? {
             Ok(granted) => {
                 self.counters.count_granted();

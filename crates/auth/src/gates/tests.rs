@@ -34,12 +34,14 @@ struct Case {
     withdrawn: bool,
     blocked: bool,
     places: Places,
+    previews: Previews,
 }
 
 impl Case {
     fn new() -> Self {
         let places = Places { limit: None, taken: 0 };
-        Self { security: guarded().security, record: None, withdrawn: false, blocked: false, places }
+        let (security, previews) = (guarded().security, Previews::new().unwrap());
+        Self { security, record: None, withdrawn: false, blocked: false, places, previews }
     }
 
     fn with(record: Record) -> Self {
@@ -65,6 +67,7 @@ impl Case {
             blocked: self.blocked,
             places: self.places,
             guesses: &Guesses::new(),
+            previews: &self.previews,
             now: Now { mono: Instant::now(), wall: WallMs(NOW) },
         };
         ask_all(ALL, &ask, &cx)
@@ -131,6 +134,21 @@ async fn registered_only_asks_for_stream_and_subscriber() {
     case.security = Security { registered_only: true, ..Security::default() };
     assert_eq!(case.asked(unknown, Publish, None), Err(Refusal::UnknownStream));
     assert_eq!(case.asked(unknown, Play, None), Ok(()));
+}
+
+#[actix_rt::test]
+async fn a_pass_stands_for_a_code_where_playing_needs_one() {
+    let mut case = Case::new();
+    case.security.registered_only = true;
+    let pass = case.previews.issue(&stream(), WallMs(NOW));
+    let show = |ask: &mut Authorize| {
+        (ask.credentials.subscriber, ask.credentials.token) = (None, Some(pass.clone()));
+        ask.registered = false;
+    };
+    assert_eq!(case.asked(show, Play, None), Ok(()));
+    assert_eq!(case.asked(show, Publish, None), Err(Refusal::UnknownStream));
+    case.previews = Previews::new().unwrap();
+    assert_eq!(case.asked(show, Play, None), Err(Refusal::UnknownStreamToPlay));
 }
 
 #[actix_rt::test]

@@ -11,6 +11,7 @@ use super::permits::{Events, Held, Proof};
 use super::{Fence, Notice, State};
 use crate::gates::{self, GateContext, Places, Refusal, Registration};
 use crate::guess::{Attempt, Failure, Whose};
+use crate::previews::Previews;
 
 /// Somebody is in.
 #[derive(Debug)]
@@ -31,11 +32,12 @@ impl State {
         &mut self,
         ask: &Authorize,
         settings: Option<&AppSettings>,
+        previews: &Previews,
         now: Now,
     ) -> Result<Granted, Refusal> {
         let settings = settings.ok_or(Refusal::UnknownApp)?;
         let (taken_over, places) = self.places(ask, settings, now);
-        let cx = self.context(ask, &settings.security, places, now);
+        let cx = self.context(ask, &settings.security, previews, places, now);
         let attempt = gates::totp::attempt(ask, &cx).filter(|_| settings.security.totp(ask.action));
         let answer = gates::ask_all(self.gates, ask, &cx);
         if let Some(attempt) = attempt {
@@ -48,6 +50,7 @@ impl State {
         &'a self,
         ask: &'a Authorize,
         security: &'a Security,
+        previews: &'a Previews,
         places: Places,
         now: Now,
     ) -> GateContext<'a> {
@@ -59,6 +62,7 @@ impl State {
             blocked: subject.is_some_and(|subject| subject.bar(ask.action).in_force.is_some()),
             places,
             guesses: &self.guesses,
+            previews,
             now,
         }
     }
@@ -122,13 +126,15 @@ impl State {
 }
 
 fn held(ask: &Authorize, security: &Security) -> Held {
+    // Where codes are needed, who names nobody has shown a pass.
+    let coded = security.totp(ask.action) && ask.credentials.subscriber.is_some();
     Held {
         stream: ask.stream.clone(),
         subscriber: ask.credentials.subscriber.clone(),
         action: ask.action,
         protocol: ask.protocol,
         peer: ask.peer,
-        proof: if security.totp(ask.action) { Proof::Code } else { Proof::None },
+        proof: if coded { Proof::Code } else { Proof::None },
         session: ask.session.clone(),
         standing: Arc::new(StandingCell::new(Standing::Granted)),
         events: Events::Unrecorded,

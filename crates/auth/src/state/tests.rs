@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::gates::{self, Refusal};
+use crate::previews::Previews;
 use crate::testing::{SECRET, Script, ask, block, guarded, peer, put, stream, sub, unblock};
 
 mod model;
@@ -26,6 +27,7 @@ pub(super) struct World {
     pub(super) clock: ManualClock,
     pub(super) settings: AppSettings,
     pub(super) script: Script,
+    previews: Previews,
 }
 
 impl World {
@@ -33,7 +35,8 @@ impl World {
         let clock = ManualClock::new(START);
         let tables = Tables { subscribers: Vec::new(), blocks: Vec::new(), events: Vec::new() };
         let (state, _) = State::load(gates::ALL, tables, clock.now()).unwrap();
-        Self { state, clock, settings: guarded(), script: Script::new() }
+        let previews = Previews::new().unwrap();
+        Self { state, clock, settings: guarded(), script: Script::new(), previews }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -59,7 +62,7 @@ impl World {
         change(&mut ask);
         let now = self.now();
         self.state.expire(now);
-        let granted = self.state.authorize(&ask, Some(&self.settings), now)?;
+        let granted = self.state.authorize(&ask, Some(&self.settings), &self.previews, now)?;
         let recorded = self.settings.streams.write_events;
         self.state.connected(granted.permit, |_| recorded, now.wall);
         Ok(granted)
@@ -352,7 +355,8 @@ async fn events_are_written_once_per_session() {
 async fn a_session_that_never_got_a_place_leaves_no_event() {
     let mut world = World::new();
     let ask = ask(Action::Play, Some("alice"), world.code("alice", Action::Play), world.script.session());
-    let granted = world.state.authorize(&ask, Some(&world.settings), world.clock.now()).unwrap();
+    let granted =
+        world.state.authorize(&ask, Some(&world.settings), &world.previews, world.clock.now()).unwrap();
     assert!(world.state.release(granted.permit, START).is_empty());
     assert!(world.events().is_empty());
 }
