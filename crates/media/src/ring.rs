@@ -308,7 +308,7 @@ impl<T: Item> Reader<T> {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
         let shared = self.shared.clone();
         let mut state = lock(&shared);
-        let next_up = state.patient.next_up(&mut self.place);
+        let next_up = state.patient.look(&mut self.place);
         let event = self.take(&state);
         if event.is_none() {
             self.wait(&mut state, cx.waker());
@@ -316,6 +316,14 @@ impl<T: Item> Reader<T> {
         drop(state);
         wake(next_up);
         event.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Waits no longer, and holds nobody up.
+    fn leave(&mut self) {
+        if self.place.is_some() {
+            let next_up = lock(&self.shared).patient.leave(&mut self.place);
+            wake(next_up);
+        }
     }
 
     fn wait(&mut self, state: &mut State<T>, waker: &Waker) {
@@ -327,8 +335,8 @@ impl<T: Item> Reader<T> {
     }
 
     /// The next event; waits for it. Cancel-safe.
-    pub fn next(&mut self) -> impl Future<Output = Event<T>> {
-        Next(self)
+    pub async fn next(&mut self) -> Event<T> {
+        Next(self).await
     }
 
     /// The next event if there is one now.
@@ -409,22 +417,16 @@ impl<T: Item> Future for Next<'_, T> {
 }
 
 impl<T: Item> Drop for Next<'_, T> {
-    /// The task was woken and has something better to do than to look.
+    /// The task has something better to do.
     fn drop(&mut self) {
-        if self.0.place.is_some() {
-            let next_up = lock(&self.0.shared).patient.next_up(&mut self.0.place);
-            wake(next_up);
-        }
+        self.0.leave();
     }
 }
 
 impl<T: Item> Drop for Reader<T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.shared);
-        state.readers -= 1;
-        let next_up = self.place.take().and_then(|place| state.patient.leave(place));
-        drop(state);
-        wake(next_up);
+        self.leave();
+        lock(&self.shared).readers -= 1;
     }
 }
 
