@@ -57,7 +57,7 @@ impl Server {
                 let listen = (address, 0).into();
                 let config = Config { listen, tls: None, max_connections: 100, threads: 1 };
                 let rtmp = Arc::new(Rtmp::bind(config, admission, Clock::system()).unwrap());
-                let address = rtmp.local_addr().unwrap();
+                let address = rtmp.local_addr();
                 actix_rt::spawn(async move {
                     rtmp.serve(stopping).await.unwrap();
                     end.send(()).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, Result, anyhow};
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::metrics::Metrics;
 use crate::tls::Certificate;
+use crate::turnstile::Turnstile;
 
 /// For an HTTP client to send a request's head. Nobody whom it takes longer will
 /// play anything; bodies have deadlines where they are read.
@@ -31,6 +33,7 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Edges {
     addresses: Addresses,
     server: ServerHandle,
+    turnstile: Turnstile,
     serving: Mutex<Serving>,
     /// Ends what is only asked for over HTTP, when HTTP has ended.
     http_over: CancellationToken,
@@ -86,7 +89,7 @@ impl Edges {
         )?;
         let census = admission.census();
         let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
-        let (rtmp_addr, rtmps, webrtc_addr) = (rtmp.local_addr()?, rtmp.local_tls_addr()?, webrtc.local());
+        let (rtmp_addr, rtmps, webrtc_addr) = (rtmp.local_addr(), rtmp.local_tls_addr(), webrtc.local());
         let connected: Vec<Arc<dyn Protocol>> = vec![rtmp, webrtc.clone()];
         let mut protocols = connected.clone();
         protocols.push(hls.clone());
@@ -111,7 +114,8 @@ impl Edges {
         };
         let networks = config.metrics.networks.clone();
         let operations = rest::Operations::new(Arc::new(metrics), networks, proxies);
-        let routes = Routes { protocols, operations, api };
+        let turnstile = Turnstile::new(stop.clone());
+        let routes = Routes { protocols, operations, api, turnstile: turnstile.clone() };
         let Http { server, http, https, serving } = serve_http(config, routes, tls)?;
         if let Some(certificate) = certificate {
             actix_rt::spawn(certificate.watch());
@@ -120,7 +124,7 @@ impl Edges {
         let connected = connected.into_iter().map(|protocol| spawn(protocol, stop.clone())).collect();
         let asked = vec![serving, spawn(hls, http_over.clone())];
         let addresses = Addresses { http, https, rtmp: rtmp_addr, rtmps, webrtc: webrtc_addr };
-        Ok(Self { addresses, server, serving: Serving { connected, asked }.into(), http_over })
+        Ok(Self { addresses, server, turnstile, serving: Serving { connected, asked }.into(), http_over })
     }
 
     /// What to tell the operator.
@@ -138,14 +142,15 @@ impl Edges {
         }
     }
 
-    /// Tells who is connected that it is over, and waits for them, at most so long.
-    /// HTTP goes on meanwhile, to say that the server is not ready; then it accepts
-    /// nobody, and finishes the answers that it has begun.
+    /// Waits, at most so long, for those who were told that it is over, and for the
+    /// answers that have begun. HTTP accepts meanwhile, to say that the server is not
+    /// ready and to refuse all else; then nobody is accepted any more.
     pub(crate) async fn drain(&self, limit: Duration) {
         let mut serving = self.serving.lock().await;
         let Serving { connected, asked } = &mut *serving;
         let all = async {
             let goodbyes = tokio::time::timeout(limit / 2, ends(connected)).await;
+            self.turnstile.empty().await;
             self.server.stop(true).await;
             self.http_over.cancel();
             ends(asked).await;
@@ -176,6 +181,7 @@ struct Routes {
     protocols: Vec<Arc<dyn Protocol>>,
     operations: rest::Operations,
     api: rest::Api,
+    turnstile: Turnstile,
 }
 
 impl Routes {
@@ -189,7 +195,12 @@ impl Routes {
 
 fn serve_http(config: &Config, routes: Routes, tls: Option<ServerConfig>) -> Result<Http> {
     let workers = threads(config.http.workers);
-    let mut server = HttpServer::new(move || App::new().configure(|config| routes.add_to(config)))
+    let app = move || {
+        let turnstile = routes.turnstile.clone();
+        let pass = from_fn(move |req, next| turnstile.clone().pass(req, next));
+        App::new().wrap(pass).configure(|config| routes.add_to(config))
+    };
+    let mut server = HttpServer::new(app)
         .on_connect(hls::on_connect)
         .workers(workers)
         .max_connections((config.http.max_connections / workers).max(1))

@@ -13,6 +13,7 @@ mod metrics;
 mod socket;
 mod systemd;
 mod tls;
+mod turnstile;
 
 use std::io::IsTerminal;
 use std::path::Path;

@@ -13,6 +13,7 @@ use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::server::{Home, Server};
 use sluice_tests::tls::Identity;
 use sluice_tests::wait::eventually;
+use sluice_tests::websocket::WebSocket;
 
 const STREAM: &str = "watched";
 const ALICE: &str = "alice";
@@ -111,7 +112,7 @@ fn every_metric_of_the_dashboard_and_of_the_alerts_is_there() {
 #[test]
 fn a_drain_tells_publishers_and_players_finishes_answers_and_is_not_ready() {
     let _machine = machine::whole();
-    let server = Server::start().unwrap();
+    let mut server = Server::start().unwrap();
     let rest = server.rest();
     assert_eq!(http::get(server.http, "/health").unwrap().text(), "ok\n");
     assert_eq!(http::get(server.http, "/ready").unwrap().json().unwrap()["ready"], true);
@@ -123,23 +124,35 @@ fn a_drain_tells_publishers_and_players_finishes_answers_and_is_not_ready() {
     let mut half = Http::connect(server.http).unwrap();
     half.send("GET", &hls.segment, &[], b"").unwrap();
     let head = half.head().unwrap();
+    // While this is not answered the drain goes on, and whoever asks is told of it.
+    let mut waiting = unfinished(&server);
 
     server.process.signal(Signal::TERM);
-    eventually("the server not to be ready", || match http::get(server.http, "/ready") {
-        Ok(answer) => (answer.status == 503).then_some(()),
-        Err(_) => Some(()),
-    })
-    .unwrap();
+    let drains = || (http::get(server.http, "/ready").unwrap().status == 503).then_some(());
+    eventually("the server not to be ready", drains).unwrap();
     publisher.wait().unwrap();
     eventually("the player's connection to end", || player.is_closed().then_some(())).unwrap();
     let last = player.statuses().unwrap().pop().unwrap();
     assert_eq!(last.description, "The stream was stopped.", "{last:?}");
+    let length = head.header("content-length").unwrap().parse::<usize>().unwrap();
     let mut body = 0;
-    while let Ok(some @ 1..) = half.some(1 << 16).map(|bytes| bytes.len()) {
+    while body < length {
+        let some = half.some(1 << 16).unwrap().len();
+        assert!(some > 0, "an answer was cut");
         body += some;
     }
-    assert_eq!(head.header("content-length"), Some(body.to_string().as_str()), "an answer was cut");
-    server.stop().unwrap();
+
+    // Everybody else is gone, and nobody comes in any more.
+    let ready = http::get(server.http, "/ready").unwrap();
+    assert_eq!((ready.status, ready.json().unwrap()["state"].as_str()), (503, Some("draining")));
+    assert_eq!(http::get(server.http, "/health").unwrap().status, 200);
+    assert_eq!(http::get(server.http, &hls.playlist).unwrap().status, 503);
+    assert!(WebSocket::connect(server.http, "/live/websocket").is_err());
+    assert!(RtmpClient::play(server.rtmp, STREAM).is_err());
+    waiting.write(&[b' '; 99]).unwrap();
+    assert_eq!(waiting.answer(false).unwrap().status, 400, "what had begun is answered");
+    assert!(server.process.wait().unwrap().success(), "{}", server.process.log.text());
+    server.check_log(&[]).unwrap();
 }
 
 /// A request whose body never comes, and which the server therefore waits for.

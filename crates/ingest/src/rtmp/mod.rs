@@ -14,7 +14,7 @@ mod tls;
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{Clock, canonical};
 use futures_util::future::BoxFuture;
@@ -58,8 +58,11 @@ const STRANGERS: usize = 64;
 
 /// RTMP publishing and playback.
 pub struct Rtmp {
-    listener: std::net::TcpListener,
-    tls_listener: Option<std::net::TcpListener>,
+    /// Until they are served: whoever serves them closes them at the end, so that nobody
+    /// connects to a server that drains and is heard by nobody.
+    bound: Mutex<Option<Bound>>,
+    local: SocketAddr,
+    local_tls: Option<SocketAddr>,
     config: Config,
     admission: Admission,
     clock: Clock,
@@ -68,20 +71,22 @@ pub struct Rtmp {
 impl Rtmp {
     /// Binds the addresses; nobody is accepted before [`Protocol::serve`].
     pub fn bind(config: Config, admission: Admission, clock: Clock) -> Result<Self, ServeError> {
-        let listener = bind(config.listen)?;
-        let tls_listener = config.tls.as_ref().map(|tls| bind(tls.listen)).transpose()?;
-        Ok(Self { listener, tls_listener, config, admission, clock })
+        let (listen, tls) = (config.listen, config.tls.as_ref().map(|tls| tls.listen));
+        let bound = Bound { plain: bind(listen)?, tls: tls.map(bind).transpose()? };
+        let (local, local_tls) =
+            bound.addresses().map_err(|source| ServeError::Bind { address: listen, source })?;
+        Ok(Self { bound: Mutex::new(Some(bound)), local, local_tls, config, admission, clock })
     }
 
     /// The address that it listens on for RTMPS, if it does.
-    pub fn local_tls_addr(&self) -> std::io::Result<Option<SocketAddr>> {
-        self.tls_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()
+    pub const fn local_tls_addr(&self) -> Option<SocketAddr> {
+        self.local_tls
     }
 
     /// The address that it listens on, with the port that the system chose if
     /// the configuration left that open.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
     }
 
     async fn accept_until(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
@@ -143,17 +148,29 @@ fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address, source })
 }
 
+/// Both listeners, as they were bound.
+struct Bound {
+    plain: std::net::TcpListener,
+    tls: Option<std::net::TcpListener>,
+}
+
+impl Bound {
+    fn addresses(&self) -> std::io::Result<(SocketAddr, Option<SocketAddr>)> {
+        let tls = self.tls.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+        Ok((self.plain.local_addr()?, tls))
+    }
+
+    /// To be called inside the runtime.
+    fn into_listeners(self) -> std::io::Result<Listeners> {
+        let tls = self.tls.map(TcpListener::from_std).transpose()?;
+        Ok(Listeners { plain: TcpListener::from_std(self.plain)?, tls })
+    }
+}
+
 /// Both listeners, inside the runtime.
 struct Listeners {
     plain: TcpListener,
     tls: Option<TcpListener>,
-}
-
-impl Listeners {
-    fn of(rtmp: &Rtmp) -> std::io::Result<Self> {
-        let inside = |listener: &std::net::TcpListener| listener.try_clone().and_then(TcpListener::from_std);
-        Ok(Self { plain: inside(&rtmp.listener)?, tls: rtmp.tls_listener.as_ref().map(inside).transpose()? })
-    }
 }
 
 /// What a connection passes on its way in.
@@ -178,9 +195,11 @@ impl Protocol for Rtmp {
                 .enable_all()
                 .build()
                 .map_err(bind)?;
+            let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).take();
             let listeners = {
                 let _inside = runtime.enter();
-                Listeners::of(&self).map_err(bind)?
+                let once = bound.ok_or(ServeError::Stopped("the RTMP listener"))?;
+                once.into_listeners().map_err(bind)?
             };
             let served = runtime.spawn(self.accept_until(listeners, stop)).await;
             runtime.shutdown_background();
