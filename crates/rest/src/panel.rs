@@ -4,6 +4,7 @@
 
 mod csv;
 mod preview;
+mod seats;
 mod streams;
 mod subscribers;
 mod thumbnail;

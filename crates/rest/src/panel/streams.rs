@@ -88,8 +88,8 @@ async fn list(shared: Data<Shared>, _leave: Leave<Streams>, req: HttpRequest) ->
     Ok(dialect::ok(&choice.board(&*shared.survey().await?)))
 }
 
-async fn watch_list(shared: Data<Shared>, _leave: Leave<Streams>, req: HttpRequest) -> Answered {
-    watch(&shared, &req, Choice::of(&shared, &req)?)
+async fn watch_list(shared: Data<Shared>, leave: Leave<Streams>, req: HttpRequest) -> Answered {
+    watch(&shared, &req, &leave.account, Choice::of(&shared, &req)?)
 }
 
 /// One stream with some of its sessions.
@@ -136,13 +136,13 @@ async fn one(
 /// Ends when the stream is no more; an unregistered one goes with its publisher.
 async fn watch_one(
     shared: Data<Shared>,
-    _leave: Leave<Streams>,
+    leave: Leave<Streams>,
     path: Path<OfStream>,
     req: HttpRequest,
 ) -> Answered {
     let view = One::of(&path, &req)?;
     view.detail(&shared).await?;
-    watch(&shared, &req, view)
+    watch(&shared, &req, &leave.account, view)
 }
 
 /// Paths that name a session.

@@ -8,11 +8,13 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::rt;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpRequest, HttpResponse};
+use contract::accounts::Account;
 use contract::registry::{Board, Survey};
 use futures_util::stream;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::seats::{Seat, Seats};
 use crate::api::Shared;
 use crate::dialect::{self, Refused};
 use crate::gate::COOKIE;
@@ -23,25 +25,17 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A survey serves everybody who looks within half of that.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Pages that watch at a time. Each costs a task, and a page of JSON each second.
-const MOST: usize = 64;
-
 /// Events that wait for a slow page; one that lags further is dropped, and asks anew
 /// when it can.
 const WAITING: usize = 4;
 
 /// What those who watch share.
+#[derive(Default)]
 pub(crate) struct Watching {
-    seats: Arc<Semaphore>,
+    seats: Seats,
     /// The newest survey. Held while a new one is asked for, so that many who look at
     /// once ask once.
     survey: Mutex<Option<(Instant, Arc<Board>)>>,
-}
-
-impl Default for Watching {
-    fn default() -> Self {
-        Self { seats: Arc::new(Semaphore::new(MOST)), survey: Mutex::default() }
-    }
 }
 
 impl Shared {
@@ -74,14 +68,15 @@ pub(crate) trait View: 'static {
     fn look(&self, shared: &Shared) -> impl Future<Output = Result<String, Refused>>;
 }
 
-/// Answers with events of what `view` sees.
+/// Answers `who` is logged in with events of what `view` sees.
 pub(crate) fn watch(
     shared: &Data<Shared>,
     req: &HttpRequest,
+    who: &Account,
     view: impl View,
 ) -> Result<HttpResponse, Refused> {
     let cookie = req.cookie(COOKIE).ok_or(Refused::NotAuthenticated)?.value().to_owned();
-    let seat = shared.watching.seats.clone().try_acquire_owned().map_err(|_| Refused::Crowded)?;
+    let seat = shared.watching.seats.take(&who.email).ok_or(Refused::Crowded)?;
     let (tx, rx) = mpsc::channel(WAITING);
     rt::spawn(Watcher { shared: shared.clone(), cookie, tx, _seat: seat }.run(view));
     let body =
@@ -98,7 +93,7 @@ struct Watcher {
     shared: Data<Shared>,
     cookie: String,
     tx: mpsc::Sender<Bytes>,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Watcher {

@@ -125,19 +125,48 @@ async fn it_ends_when_the_server_drains() {
     assert!(events.next().await.is_none());
 }
 
+/// As many pages as one account may have.
+const HIS: usize = 16;
+
 #[actix_web::test]
 async fn places_are_few_and_free_again_when_somebody_leaves() {
     let world = world_with(&["cam"]);
-    let cookie = world.log_in(Role::ReadOnly).await;
     let mut all = Vec::new();
-    for _ in 0..64 {
-        all.push(events(&world, STREAMS, &cookie).await);
+    for n in 0..64 / HIS {
+        let cookie = world.log_in_as(&format!("{n}@example.org")).await;
+        for _ in 0..HIS {
+            all.push(events(&world, STREAMS, &cookie).await);
+        }
     }
+    let cookie = world.log_in_as("late@example.org").await;
     assert_eq!(open(&world, STREAMS, &cookie).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     all.pop();
     tokio::time::pause();
     // The task that it had hears of it in its next turn.
     while open(&world, STREAMS, &cookie).await.status() != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix_web::test]
+async fn the_tabs_of_one_account_keep_nobody_else_out() {
+    let world = world_with(&["cam"]);
+    // Another login of the same account is no way around it.
+    let logins = [world.log_in_as("ann@example.org").await, world.log_in_as("ann@example.org").await];
+    let mut his = Vec::new();
+    for n in 0..HIS {
+        his.push(events(&world, STREAMS, &logins[n % 2]).await);
+    }
+    for login in &logins {
+        assert_eq!(open(&world, STREAMS, login).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    // The newest is refused: those that are open go on.
+    assert!(his[0].next().await.is_some());
+    let other = world.log_in_as("bob@example.org").await;
+    assert!(events(&world, STREAMS, &other).await.next().await.is_some());
+    his.pop();
+    tokio::time::pause();
+    while open(&world, STREAMS, &logins[0]).await.status() != StatusCode::OK {
         tokio::task::yield_now().await;
     }
 }

@@ -241,6 +241,19 @@ impl World {
         reply.header("set-cookie").split(';').next().unwrap().to_owned()
     }
 
+    /// Logs in an operator by another name, who is known from then on beside the others.
+    pub(crate) async fn log_in_as(&self, email: &str) -> String {
+        let known = account(Role::User, 1).values().next().cloned().unwrap();
+        self.accounts.send_modify(|all| {
+            Arc::make_mut(all).insert(email.to_owned(), known);
+        });
+        self.script().login = Ok(Account { email: email.to_owned(), role: Role::User, revision: 1 });
+        let body = serde_json::json!({"email": email, "password": "hunter2"}).to_string();
+        let reply = self.post("/rest/v2/users/authenticate", &body).await;
+        assert_eq!(reply.json()["success"], true);
+        reply.header("set-cookie").split(';').next().unwrap().to_owned()
+    }
+
     /// Calls from another machine with a cookie, or without one.
     pub(crate) async fn remote(&self, req: TestRequest, path: &str, cookie: &str) -> Reply {
         self.call(remote(req, path, cookie)).await
