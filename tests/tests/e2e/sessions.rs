@@ -12,6 +12,7 @@ use sluice_tests::peer::Peer;
 use sluice_tests::rest::Rest;
 use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::server::Server;
+use sluice_tests::tls::Identity;
 use sluice_tests::wait::eventually;
 
 const STREAM: &str = "visited";
@@ -90,5 +91,44 @@ fn a_session_is_stopped_on_every_protocol_and_its_peer_may_come_back() {
     stop("rtmp", "publisher");
     publisher.wait().unwrap();
     rest.wait_not_live(STREAM).unwrap();
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_publisher_is_stopped_over_tls_whip_and_the_sdk_and_may_come_back() {
+    let _machine = machine::whole();
+    let server = Server::start_with_tls(&Identity::new().unwrap()).unwrap();
+    let rest = server.rest();
+    rest.login().unwrap();
+    let stop = |protocol: &str| {
+        rest.wait_live(STREAM).unwrap();
+        let id = session(&rest, protocol, "publisher");
+        rest.succeed("DELETE", &format!("{DETAIL}/sessions/{id}"), None).unwrap();
+        is_gone(&rest, &id);
+    };
+    let rtmps = format!("rtmps://{}/live/{STREAM}", server.rtmps);
+    let publish = || ffmpeg::publish(&clips().unwrap().plain, &rtmps).unwrap();
+
+    let mut encoder = publish();
+    stop("rtmp");
+    encoder.wait().unwrap();
+    rest.wait_not_live(STREAM).unwrap();
+
+    let whip = Peer::publish(&server.http_url(&format!("whip/{STREAM}"))).unwrap();
+    stop("whip");
+    eventually("the WHIP peer to be told", || (whip.state() == "closed").then_some(())).unwrap();
+    rest.wait_not_live(STREAM).unwrap();
+
+    let browser = Browser::start().unwrap();
+    let socket = format!("ws://{}/live/websocket", server.http);
+    let page = Page::sdk_publish(&browser, &socket, STREAM, "", "").unwrap();
+    stop("webrtc");
+    page.called_back("publish_finished").unwrap();
+    page.close().unwrap();
+
+    // A stop is no block: whoever was stopped first comes back.
+    let _encoder = publish();
+    rest.wait_live(STREAM).unwrap();
+    session(&rest, "rtmp", "publisher");
     server.stop().unwrap();
 }
