@@ -13,7 +13,15 @@ pub struct WebSocket(Http);
 impl WebSocket {
     /// Connects and upgrades.
     pub fn connect(host: SocketAddr, path: &str) -> Result<Self> {
-        let mut http = Http::connect(host)?;
+        Self::over(Http::connect(host)?, path)
+    }
+
+    /// The same over TLS.
+    pub fn connect_tls(host: SocketAddr, path: &str) -> Result<Self> {
+        Self::over(Http::connect_tls(host)?, path)
+    }
+
+    fn over(mut http: Http, path: &str) -> Result<Self> {
         let headers = [
             ("Connection", "Upgrade"),
             ("Upgrade", "websocket"),

@@ -20,6 +20,7 @@ use sluice_tests::rtmp_client::RtmpClient;
 use sluice_tests::server::Server;
 use sluice_tests::tls::{self, Identity, TlsClient};
 use sluice_tests::wait::eventually;
+use sluice_tests::websocket::WebSocket;
 
 const STREAM: &str = "sealed";
 const ALICE: &str = "alice";
@@ -198,11 +199,25 @@ fn a_new_certificate_is_shown_to_the_next_and_a_bad_one_to_nobody() {
     let addresses = [stage.server.https, stage.server.rtmps];
     let player = RtmpClient::play_sealed(stage.server.rtmps, &stage.rtmp_name(ALICE).unwrap()).unwrap();
     player.more(100_000).unwrap();
-    let mut kept = Http::connect_tls(stage.server.https).unwrap();
-    assert_eq!(kept.ask("GET", "/rest/v2/liveness", &[], b"").unwrap().status, 200);
-    let shows = |wanted: &[u8]| {
+    let browser = Browser::start().unwrap();
+    let code = stage.rest.code(STREAM, BOB, "play").unwrap();
+    let page = Page::sdk_play(&browser, &stage.socket(), STREAM, BOB, &code).unwrap();
+    page.plays(30).unwrap();
+    let mut https = Http::connect_tls(stage.server.https).unwrap();
+    let mut wss = WebSocket::connect_tls(stage.server.https, "/live/websocket").unwrap();
+    let mut kept_answer = || {
+        assert_eq!(https.ask("GET", "/rest/v2/liveness", &[], b"").unwrap().status, 200);
+        wss.send(r#"{"command":"ping"}"#).unwrap();
+        let pong = wss.receive().unwrap().expect("the socket is open");
+        assert!(pong.contains("pong"), "{pong}");
+    };
+    // Asked on and on: an HTTP connection that nobody uses is closed after five seconds.
+    let mut shows = |wanted: &[u8]| {
         for address in addresses {
-            let shown = || (tls::certificate_of(address).ok()? == wanted).then_some(());
+            let shown = || {
+                kept_answer();
+                (tls::certificate_of(address).ok()? == wanted).then_some(())
+            };
             eventually("another certificate", shown).unwrap();
         }
     };
@@ -215,7 +230,10 @@ fn a_new_certificate_is_shown_to_the_next_and_a_bad_one_to_nobody() {
     eventually("the log to say so", || stage.server.process.log.find(said)).unwrap();
     shows(&renewed);
     player.more(100_000).unwrap();
-    assert_eq!(kept.ask("GET", "/rest/v2/liveness", &[], b"").unwrap().status, 200);
+    page.more(30).unwrap();
+    assert!(!player.is_closed(), "the player over RTMPS");
+    let ends = "window.events.filter(l => /^(closed|reconnection)/.test(l[1]))";
+    assert_eq!(page.eval(ends).unwrap(), serde_json::json!([]), "the page's own socket");
     stage.server.stop().unwrap();
 }
 
