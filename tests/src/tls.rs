@@ -35,6 +35,16 @@ impl Identity {
         Ok(made.cert.der().to_vec())
     }
 
+    /// Puts one that has expired in the place of this one.
+    pub fn expire(&self) -> Result<()> {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()])?;
+        params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let key = rcgen::KeyPair::generate()?;
+        std::fs::write(self.key(), key.serialize_pem())?;
+        Ok(std::fs::write(self.certificate(), params.self_signed(&key)?.pem())?)
+    }
+
     /// Makes the certificate's file useless.
     pub fn spoil(&self) -> Result<()> {
         Ok(std::fs::write(self.certificate(), "not a certificate")?)

@@ -39,11 +39,6 @@ pub fn asset(path: &str) -> Option<Asset> {
     Some(Asset { bytes, mime: mime(path), immutable: path.starts_with(HASHED) })
 }
 
-/// Whether the panel was built into this binary.
-pub fn is_built() -> bool {
-    Built::get("index.html").is_some()
-}
-
 fn mime(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, end)| end) {
         "html" => "text/html; charset=utf-8",

@@ -53,7 +53,7 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.descriptors(config);
     report.segmentation();
     report.certificate(config);
-    report.panel();
+    report.panel(panel::asset("index.html").as_ref());
     report.0
 }
 
@@ -138,12 +138,7 @@ impl Report {
         let there = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
         if let Ok(disk) = statvfs(there) {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let health = match free {
-                ..NEARLY_NONE => Health::Bad,
-                NEARLY_NONE..LITTLE => Health::Doubtful,
-                _ => Health::Good,
-            };
-            self.say(health, "disk", format!("{} MiB free at {}", free >> 20, there.display()));
+            self.say(of_space(free), "disk", format!("{} MiB free at {}", free >> 20, there.display()));
         }
         match sync_time(there) {
             Ok(time) if time > SLOW_SYNC => {
@@ -195,8 +190,9 @@ impl Report {
         }
     }
 
-    fn panel(&mut self) {
-        if panel::is_built() {
+    /// `page`: the first one of the panel, where this program has it.
+    fn panel(&mut self, page: Option<&panel::Asset>) {
+        if page.is_some() {
             self.say(Health::Good, "panel", "is in this program");
         } else {
             self.say(Health::Doubtful, "panel", "is not in this program: it was built before the panel was");
@@ -259,6 +255,15 @@ fn sync_time(folder: &Path) -> std::io::Result<Duration> {
     Ok(times[SYNCS / 2])
 }
 
+/// How much is left of a disk, in bytes.
+const fn of_space(free: u64) -> Health {
+    match free {
+        ..NEARLY_NONE => Health::Bad,
+        NEARLY_NONE..LITTLE => Health::Doubtful,
+        _ => Health::Good,
+    }
+}
+
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared(ip)),
@@ -270,4 +275,48 @@ fn is_public(ip: IpAddr) -> bool {
 const fn is_shared(ip: std::net::Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     a == 100 && b & 0b1100_0000 == 64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_bad_before_it_is_full() {
+        for (free, health) in [
+            (0, Health::Bad),
+            (NEARLY_NONE - 1, Health::Bad),
+            (NEARLY_NONE, Health::Doubtful),
+            (LITTLE, Health::Good),
+        ] {
+            assert_eq!(of_space(free), health, "{free}");
+        }
+    }
+
+    #[test]
+    fn a_program_without_the_panel_is_doubtful() {
+        let mut report = Report(Health::Good);
+        report.panel(None);
+        assert_eq!(report.0, Health::Doubtful);
+    }
+
+    #[test]
+    fn only_an_address_that_other_networks_reach_is_public() {
+        for near in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.2",
+            "169.254.1.1",
+            "100.64.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+        ] {
+            assert!(!is_public(near.parse().unwrap()), "{near}");
+        }
+        for far in ["8.8.8.8", "100.128.0.1", "2001:4860::1"] {
+            assert!(is_public(far.parse().unwrap()), "{far}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use sluice_tests::http;
 use sluice_tests::machine;
 use sluice_tests::rest::Rest;
 use sluice_tests::server::{self, Home, Server};
+use sluice_tests::tls::Identity;
 
 const STREAM: &str = "saved";
 const ALICE: &str = "alice";
@@ -200,4 +201,53 @@ fn the_doctor_knows_a_running_server_from_a_port_that_somebody_took() {
     assert!(!well && said.contains("BAD"), "{said}");
     assert!(Path::new(&server.home.data()).exists());
     server.stop().unwrap();
+}
+
+/// Runs the doctor on a configuration that is good but for `settings`, under limits that a
+/// shell sets; gives whether all is well, and what it said.
+fn doctor(home: &Home, limits: &str, settings: &[(&str, &str)]) -> (bool, String) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{limits} exec \"$0\" doctor")]).arg(server::binary().unwrap());
+    command.current_dir(machine::root()).env("SLUICE__STORE__PATH", home.data());
+    for listen in ["HTTP__LISTEN", "HTTPS__LISTEN", "RTMP__LISTEN", "RTMP__TLS_LISTEN", "WEBRTC__LISTEN"] {
+        command.env(format!("SLUICE__{listen}"), "127.0.0.1:0");
+    }
+    let output = command.envs(settings.iter().copied()).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_with_a_machine_and_whether_it_is_bad() {
+    let home = Home::new().unwrap();
+    let (well, said) = doctor(&home, "", &[]);
+    assert!(well && !said.contains("BAD"), "{said}");
+    let finds = |limits: &str, settings: &[(&str, &str)], word: &str, what: &str, why: &str| {
+        let (well, said) = doctor(&home, limits, settings);
+        let told = |line: &str| line.starts_with(&format!("{word:<8} {what} ")) && line.contains(why);
+        assert!(said.lines().any(told), "{word} {what} {why}: {said}");
+        assert_eq!(well, word != "BAD", "{said}");
+    };
+
+    let (ours, other, old) = (Identity::new().unwrap(), Identity::new().unwrap(), Identity::new().unwrap());
+    old.expire().unwrap();
+    let path = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
+    let tls = |certificate: &str, key: &str, word: &str, what: &str, why: &str| {
+        finds("", &[("SLUICE__TLS__CERTIFICATE", certificate), ("SLUICE__TLS__KEY", key)], word, what, why);
+    };
+    tls(&path(ours.certificate()), &path(ours.key()), "ok", "certificate", "valid for");
+    tls("/nowhere", &path(ours.key()), "BAD", "configuration", "tls.certificate: cannot read");
+    tls(&path(ours.certificate()), &path(other.key()), "BAD", "configuration", "tls.");
+    tls(&path(old.certificate()), &path(old.key()), "BAD", "certificate", "has expired");
+
+    let announced = "SLUICE__WEBRTC__ANNOUNCED";
+    finds("", &[(announced, "['10.1.2.3']")], "warning", "addresses", "webrtc.announced");
+    finds("", &[(announced, "['8.8.8.8']")], "ok", "addresses", "8.8.8.8");
+
+    // Root may write where others may not, so both folders are such that nobody can.
+    finds("", &[("SLUICE__STORE__PATH", "/proc/sluice")], "BAD", "disk", "/proc");
+    let file = path(ours.certificate());
+    finds("", &[("SLUICE__STORE__PATH", &file)], "BAD", "configuration", "is no directory");
+    // As on a full disk: files are made, and not a byte goes into them.
+    finds("trap '' XFSZ; ulimit -f 0;", &[], "BAD", "disk", "File too large");
+    finds("ulimit -n 300;", &[], "warning", "descriptors", "300");
 }
