@@ -497,6 +497,45 @@ test('what was typed outlives another page and the end of the login', async ({ p
   await expect(page.getByText('Everything is saved')).toBeVisible();
 });
 
+test('whoever logs out with something not saved is asked first, on any page', async ({ page }) => {
+  await logIn(page.request);
+  await page.goto('/#/settings/live');
+  const period = page.locator('[name=timeTokenPeriod]');
+  const saved = await period.inputValue();
+  await period.fill('95');
+  await page.getByRole('link', { name: 'Users' }).click();
+  const logOut = async () => {
+    await page.getByRole('button', { name: 'Account and appearance' }).click();
+    await page.getByRole('menuitem', { name: 'Log out' }).click();
+  };
+  await logOut();
+  const dialog = page.getByRole('dialog', { name: 'Log out?' });
+  await expect(dialog).toContainText('the settings of live');
+  await accessible(page);
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  // Nor does the browser leave unasked, though the form is not shown.
+  const asked = page.waitForEvent('dialog');
+  await page.evaluate(() => void setTimeout(() => location.reload()));
+  const question = await asked;
+  expect(question.type()).toBe('beforeunload');
+  await question.dismiss();
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await expect(period).toHaveValue('95');
+  // Once is enough.
+  page.on('dialog', (again) => {
+    throw new Error(`asked twice: ${again.type()}`);
+  });
+  await logOut();
+  await dialog.getByRole('button', { name: 'Log out and drop them' }).click();
+  await expect(page.getByRole('heading', { name: 'Log in' })).toBeVisible();
+  await page.getByLabel('E-mail address').fill(ADMIN.email);
+  await page.getByLabel('Password').fill(ADMIN.password);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await expect(period).toHaveValue(saved);
+  await logOut();
+  await expect(page.getByRole('heading', { name: 'Log in' })).toBeVisible();
+});
+
 test('a draft survives a server that is away, and hides nobody else\'s change', async ({ page }) => {
   await logIn(page.request);
   await page.goto('/#/settings/live');

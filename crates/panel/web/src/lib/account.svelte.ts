@@ -68,13 +68,15 @@ class Account {
     this.phase = 'in';
   }
 
-  async logOut() {
+  /** `out`: called when it is certain, before everything that is shown goes. */
+  async logOut(out: () => void = () => {}) {
     try {
       await api.logOut();
     } catch (error) {
       // Whoever is not logged in any more is logged out.
       if (!(error instanceof ApiError && error.status === 403)) return toasts.fail(`Not logged out: ${told(error)}`);
     }
+    out();
     // Nothing that was typed or shown is left for who comes next.
     location.reload();
   }
