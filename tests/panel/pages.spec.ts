@@ -208,16 +208,22 @@ test('a stream that the browser cannot decode is said to be one', async ({ page 
   await moves(page.locator('video'));
 });
 
-test("a browser's own HLS plays, tells a block and comes back", async ({ page }) => {
+test("a browser's own HLS plays, tells a block and comes back", async ({ page, context, server, problems }) => {
   await codes(page.request, true);
+  const free = await beside(context, server, problems);
+  await free.goto(play(`&subscriberId=witness&subscriberCode=${await code(page.request, `${PLAYED}/witness`, 'play')}`));
+  await moves(free.locator('video'));
   await page.addInitScript(() => ['MediaSource', 'ManagedMediaSource', 'WebKitMediaSource'].forEach((name) => Reflect.deleteProperty(window, name)));
   await page.goto(play(`&playOrder=hls${await asAlice(page.request)}`));
   await moves(page.locator('video'));
   expect(await page.locator('video').evaluate((player: HTMLVideoElement) => player.src)).toContain('.m3u8');
   await block(page.request, `${PLAYED}/alice`, 300);
   await expect(page.getByRole('status')).toContainText('You are blocked');
+  await shownNothing(page.locator('video'), free.locator('video'));
   await block(page.request, `${PLAYED}/alice`, 0);
   await moves(page.locator('video'));
+  await expect(stage(page)).toHaveAttribute('data-state', 'playing');
+  await free.close();
 });
 
 test.describe('in a page of somebody else', () => {
@@ -320,6 +326,32 @@ test.describe('who publishes', () => {
     await isOn(page);
     await expect(field).not.toHaveAttribute('aria-invalid', 'true');
     await page.getByRole('button', { name: 'Stop' }).click();
+  });
+
+  test('is told beside the stream that it is not registered, or over', async ({ page }) => {
+    const access = await asBob(page.request);
+    await set(page.request, 'LiveApp', { enableTimeTokenForPublish: false, acceptOnlyStreamsInDataStore: true });
+    const over = { streamId: 'over', plannedStartDate: 1, plannedEndDate: 2 };
+    expect((await page.request.post('/LiveApp/rest/v2/broadcasts/create', { data: over })).ok()).toBe(true);
+    await page.goto(`/LiveApp/publish.html?id=nothing-like-it${access}`);
+    const field = page.getByLabel('Stream', { exact: true });
+    const isWrong = async (why: RegExp) => {
+      await start(page);
+      await expect(field).toHaveAccessibleDescription(why);
+      await expect(field).toBeFocused();
+      await expect(page.getByLabel('Code')).not.toHaveAttribute('aria-invalid', 'true');
+    };
+    await isWrong(/not registered/);
+    await expect(field).toHaveValue('nothing-like-it');
+    await expect(page.getByLabel('Subscriber')).toHaveValue('bob-the-host');
+    await accessible(page);
+    await field.fill('over');
+    await isWrong(/not open for publishing now/);
+    await set(page.request, 'LiveApp', { acceptOnlyStreamsInDataStore: false });
+    await field.fill(OWN);
+    await start(page);
+    await isOn(page);
+    await expect(field).not.toHaveAttribute('aria-invalid', 'true');
   });
 
   test('is told of a block, and is live again by himself after it', async ({ page, context, server, problems }) => {
