@@ -284,7 +284,7 @@ export const api = {
     `${live(app, id)}/events?${query(sessions)}`,
   thumbnail: (app: string, id: string, version: number) => `${live(app, id)}/thumbnail?v=${version}`,
   /** Asks once for what a stream of events would tell. */
-  probe: (events: string) => ask(events.replace('/events?', '?'), { signal: AbortSignal.timeout(PROBE_MS) }),
+  probe: async <T>(events: string) => (await (await ask(events.replace('/events?', '?'), { signal: AbortSignal.timeout(PROBE_MS) })).json()) as T,
   createStream: (app: string, streamId: string, name: string) =>
     ask(`/${part(app)}/rest/v2/broadcasts/create`, { method: 'POST', json: { streamId, name } }),
   removeStream: (app: string, id: string) => result(stream(app, id), { method: 'DELETE' }),

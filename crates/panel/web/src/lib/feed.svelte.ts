@@ -1,6 +1,6 @@
 // Server-sent events, with what the browser's own EventSource does not do: say that the
 // connection is lost, and find out whether that is because the login ended or because what
-// was watched is no more.
+// was watched is no more. A page for which the server has no place asks every now and then.
 import { api, ApiError } from './api';
 import { clock } from './clock.svelte';
 
@@ -52,25 +52,29 @@ export class Feed<T extends { at: number }> {
     this.#hush();
     const source = new EventSource(this.#url);
     this.#source = source;
-    source.addEventListener(this.name, (event) => {
-      const value = JSON.parse((event as MessageEvent<string>).data) as T;
-      clock.set(value.at);
-      this.lost = this.gone = false;
-      this.latest = value;
-      this.heard(value);
-    });
+    source.addEventListener(this.name, (event) => this.#take(JSON.parse((event as MessageEvent<string>).data) as T));
     source.onerror = () => {
       source.close();
       if (this.#source === source) void this.#again(source);
     };
   }
 
+  #take(value: T) {
+    clock.set(value.at);
+    this.lost = this.gone = false;
+    this.latest = value;
+    this.heard(value);
+  }
+
   // The browser does not tell the status; one plain request does.
   async #again(source: EventSource) {
-    const why: unknown = await api.probe(this.#url).then(() => null, (error: unknown) => error);
+    const [value, why] = await api.probe<T>(this.#url).then((now) => [now, null] as const, (error: unknown) => [null, error] as const);
     if (this.#source !== source) return;
-    this.gone = why instanceof ApiError && why.status === 404;
-    this.lost = !this.gone;
+    if (value) this.#take(value);
+    else {
+      this.gone = why instanceof ApiError && why.status === 404;
+      this.lost = !this.gone;
+    }
     this.#retry = setTimeout(this.#turn, AGAIN_MS);
   }
 }
