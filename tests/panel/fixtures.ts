@@ -99,9 +99,10 @@ export async function moves(video: Locator) {
 /** How many pictures a video has shown. */
 export const frames = (video: Locator) => video.evaluate((element: HTMLVideoElement) => element.getVideoPlaybackQuality().totalVideoFrames);
 
-/** axe finds nothing serious. */
-export async function accessible(page: Page) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
+/** axe finds nothing serious, in the page or in a part of it, by all its rules or by some. */
+export async function accessible(page: Page, part = 'html', rules: string[] = []) {
+  const axe = new AxeBuilder({ page }).include(part);
+  const { violations } = await (rules.length ? axe.withRules(rules) : axe).analyze();
   const bad = violations.filter((found) => found.impact === 'serious' || found.impact === 'critical');
   expect(bad.map((found) => `${found.id}: ${found.nodes.map((node) => node.target.join(' ')).join(' | ')}`)).toEqual([]);
 }
