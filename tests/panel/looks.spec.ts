@@ -72,6 +72,19 @@ const PAGES: [name: string, path: string, ...acts: Act[]][] = [
   ['publish-live', '/live/publish.html?id=browser-1', press('Start'), (page) => page.locator('main[data-state=live]').waitFor()],
 ];
 
+/** Whether nothing covers what has the focus, nor what is said about it (run in the page). */
+function seen(): boolean {
+  const { activeElement } = document;
+  if (!activeElement?.matches('input, select, textarea, button, a')) return true;
+  const about = (activeElement.getAttribute('aria-describedby') ?? '').split(' ').map((id) => document.getElementById(id));
+  return [activeElement, ...about].every((element) => {
+    if (!element?.textContent && element !== activeElement) return true;
+    const { left, top, width, height } = element!.getBoundingClientRect();
+    const there = document.elementFromPoint(left + width / 2, top + height / 2);
+    return there !== null && (element!.contains(there) || there.contains(element!));
+  });
+}
+
 /** What the pages show something of. */
 async function furnish(request: APIRequestContext) {
   for (let n = 0; n < 30; n += 1) {
@@ -121,6 +134,7 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
         if (name === 'overview') await expect(page.getByTestId('rate').first()).toContainText('bit/s');
         if (name === 'stream' || name === 'play') await expect(page.locator('[data-state=playing]')).toBeVisible();
         expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${name} scrolls sideways`).toBeLessThanOrEqual(0);
+        expect(await page.evaluate(seen), `${name}: what has the focus is seen`).toBe(true);
         await page.screenshot({ path: join(SHOTS, `${name}-${size}-${scheme}.png`) });
         if (size !== 'phone') continue;
         // What is behind a dialog or a menu was looked at without it, and the dark theme

@@ -22,7 +22,7 @@ use crate::gate::{Area, Author};
 use crate::path::{BadName, OfStream, OfSubscriber, Page, Query, names, parse_subscriber, public_host, read};
 
 /// AMS's text says 3, its code wants 4.
-const MIN_SUBSCRIBER_ID: usize = 4;
+pub(crate) const MIN_SUBSCRIBER_ID: usize = 4;
 
 /// Over three thousand years. Beyond it the deadline in milliseconds no longer fits
 /// the numbers of JavaScript.

@@ -15,10 +15,10 @@ use super::csv::{self, Record};
 use super::streams::key;
 use crate::api::Shared;
 use crate::body::{self, MAX_TEXT};
-use crate::dialect::{self, Refused};
+use crate::dialect::{self, Incomplete, Refused};
 use crate::gate::{Leave, Streams};
 use crate::path::{OfStream, read};
-use crate::subscribers::{action, names_to_put};
+use crate::subscribers::{MIN_SUBSCRIBER_ID, action, names_to_put};
 
 /// Longest file in bytes.
 const MAX_FILE: usize = 2 << 20;
@@ -161,12 +161,20 @@ fn line(path: &OfStream, columns: &[&'static str], record: &Record) -> Line {
     Line { number: record.line, id, wanted }
 }
 
+/// Ant Media's words for an id that is too short are about an object, which a line is not.
+fn unusable(why: Incomplete) -> String {
+    match why {
+        Incomplete::Missing => format!("subscriberId must have {MIN_SUBSCRIBER_ID} characters or more"),
+        Incomplete::Name(_) => dialect::incomplete(why).to_owned(),
+    }
+}
+
 fn wanted<'a>(
     path: &OfStream,
     id: &str,
     field: impl Fn(&str) -> Option<&'a str>,
 ) -> Result<PutSubscriber, String> {
-    let (stream, subscriber) = names_to_put(path, id).map_err(|why| dialect::incomplete(why).to_owned())?;
+    let (stream, subscriber) = names_to_put(path, id).map_err(unusable)?;
     let text = |name: &str| match field(name) {
         Some(text) if text.len() > MAX_TEXT => Err(format!("{name} is too long")),
         text => Ok(text.map(str::to_owned)),
