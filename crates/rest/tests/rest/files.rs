@@ -56,7 +56,7 @@ async fn a_file_adds_subscribers_and_says_which_lines_it_could_not_take() {
         [(3, "bob"), (4, "al"), (5, "a/bc"), (6, "carol"), (7, "dave1"), (8, "alice"), (9, "erin1")];
     assert_eq!((short, &answer["added"]), (expected.to_vec(), &json!(2)));
     let text = |at: usize| refused[at]["message"].as_str().unwrap();
-    assert!(text(1).starts_with("Missing parameter"), "{}", text(1));
+    assert_eq!(text(1), "subscriberId must have 4 characters or more");
     assert!(text(3).contains("type") && text(4).contains("concurrentConnectionsLimit"));
     assert!(text(5).contains("twice"), "{}", text(5));
     let put: Vec<_> = world.asked().into_iter().filter(|asked| asked.starts_with("PutSubscriber")).collect();
