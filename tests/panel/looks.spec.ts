@@ -85,6 +85,11 @@ function seen(): boolean {
   });
 }
 
+async function fits(page: Page, name: string) {
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${name} scrolls sideways`).toBeLessThanOrEqual(0);
+  expect(await page.evaluate(seen), `${name}: what has the focus is seen`).toBe(true);
+}
+
 /** What the pages show something of. */
 async function furnish(request: APIRequestContext) {
   for (let n = 0; n < 30; n += 1) {
@@ -113,38 +118,39 @@ test('the wizard and the login fit a phone', async ({ page, server: _ }) => {
   }
 });
 
-for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone', { width: 390, height: 844 }], ['narrow', { width: 360, height: 640 }]] as const) {
-  // At the narrowest only the width is in question.
-  for (const scheme of size === 'narrow' ? (['light'] as const) : (['light', 'dark'] as const)) {
-    test(`every page at ${viewport.width} px, ${scheme}`, async ({ page, publisher: _ }) => {
-      test.setTimeout(600_000);
+for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone', { width: 390, height: 844 }]] as const) {
+  test(`every page at ${viewport.width} px`, async ({ page, publisher: _ }) => {
+    test.setTimeout(900_000);
+    await logIn(page.request);
+    await isLive(page.request);
+    await furnish(page.request);
+    for (const [name, path, ...acts] of PAGES) {
       await page.setViewportSize(viewport);
-      await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-      await logIn(page.request);
-      await isLive(page.request);
-      await furnish(page.request);
-      for (const [name, path, ...acts] of PAGES) {
-        await page.unrouteAll();
-        await page.goto('about:blank');
-        await page.goto(path);
-        await page.locator('main h1').first().waitFor({ state: 'attached' });
-        for (const act of acts) await act(page);
-        // What a page asks for has come when nothing is being loaded; streams of events stay.
-        if (path === list || path.startsWith('/#/settings')) await expect(page.getByText(/viewer-01|Save/).first()).toBeVisible();
-        if (name === 'overview') await expect(page.getByTestId('rate').first()).toContainText('bit/s');
-        if (name === 'stream' || name === 'play') await expect(page.locator('[data-state=playing]')).toBeVisible();
-        expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${name} scrolls sideways`).toBeLessThanOrEqual(0);
-        expect(await page.evaluate(seen), `${name}: what has the focus is seen`).toBe(true);
+      await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+      await page.unrouteAll();
+      await page.goto('about:blank');
+      await page.goto(path);
+      await page.locator('main h1').first().waitFor({ state: 'attached' });
+      for (const act of acts) await act(page);
+      // What a page asks for has come when nothing is being loaded; streams of events stay.
+      if (path === list || path.startsWith('/#/settings')) await expect(page.getByText(/viewer-01|Save/).first()).toBeVisible();
+      if (name === 'overview') await expect(page.getByTestId('rate').first()).toContainText('bit/s');
+      if (name === 'stream' || name === 'play') await expect(page.locator('[data-state=playing]')).toBeVisible();
+      await fits(page, name);
+      // What is behind a dialog or a menu was looked at without it.
+      const parts = ['[role=dialog]', '[role=menu]', 'html'];
+      const shown = await Promise.all(parts.map((part) => page.locator(part).count()));
+      for (const scheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
         await page.screenshot({ path: join(SHOTS, `${name}-${size}-${scheme}.png`) });
-        if (size !== 'phone') continue;
-        // What is behind a dialog or a menu was looked at without it, and the dark theme
-        // changes nothing but colours.
-        const parts = ['[role=dialog]', '[role=menu]', 'html'];
-        const shown = await Promise.all(parts.map((part) => page.locator(part).count()));
-        await accessible(page, parts.find((_, n) => shown[n]), scheme === 'dark' ? ['color-contrast'] : []);
+        // The dark theme changes nothing but colours.
+        if (size === 'phone') await accessible(page, parts.find((_, n) => shown[n]), scheme === 'dark' ? ['color-contrast'] : []);
       }
-    });
-  }
+      if (size === 'desk') continue;
+      await page.setViewportSize({ width: 360, height: 640 });
+      await fits(page, `${name} at 360 px`);
+    }
+  });
 }
 
 test('a dialog is worked by keyboard alone, and gives the focus back', async ({ page, publisher: _ }) => {

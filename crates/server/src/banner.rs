@@ -26,7 +26,7 @@ pub(crate) enum Pages {
 impl Pages {
     /// Of this program.
     pub(crate) fn ours() -> Self {
-        if panel::is_built() { Self::BuiltIn } else { Self::Missing }
+        if panel::asset("index.html").is_some() { Self::BuiltIn } else { Self::Missing }
     }
 }
 
