@@ -24,3 +24,14 @@ need_rust() {
 cargo_is_pinned() {
     command -v cargo >/dev/null && (cd "$root" && cargo --version 2>/dev/null) | grep -q "^cargo $(pinned_rust) "
 }
+
+# need_cargo_deb: in .tools/cargo, by the very line that docs/operations.md prints, which the
+# tests of the guides then run again and find done.
+need_cargo_deb() {
+    local line
+    line=$(grep '^cargo install cargo-deb --locked --version [0-9.]*$' "$root/docs/operations.md") ||
+        die "docs/operations.md does not say how to install cargo-deb"
+    # Words of ours, as for a reader who types them.
+    # shellcheck disable=SC2086
+    env "CARGO_INSTALL_ROOT=$tools/cargo" $line --quiet || die "cargo-deb could not be installed"
+}

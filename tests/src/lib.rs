@@ -21,6 +21,7 @@ pub mod rtmp_client;
 pub mod rtmp_wire;
 pub mod seen;
 pub mod server;
+pub mod throwaway;
 pub mod tls;
 pub mod tour;
 pub mod wait;

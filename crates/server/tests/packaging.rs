@@ -1,5 +1,6 @@
 //! What the Debian package, the unit and the image say of the tree, of each other and of the
-//! binary is so. Building them takes too long for each run; docs/operations.md says how.
+//! binary is so. The package is built and installed by the tests of the guides
+//! (tests/tests/e2e/tour.rs); the image takes too long for each run, and its compose file says how.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
