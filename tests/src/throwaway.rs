@@ -14,8 +14,8 @@ use anyhow::{Context, Result, ensure};
 use crate::machine;
 use crate::proc::Process;
 
-/// For all that is done on it; `timeout` holds it too, which root's processes obey.
-const LIMIT: Duration = Duration::from_secs(300);
+/// For all that is done on it. `timeout`, which ends root's processes too, is to be first.
+const LIMIT: Duration = Duration::from_secs(320);
 /// In new namespaces, which end when the first process in them does.
 const ENTER: &str = "timeout --foreground --signal=KILL 300 \
     unshare --mount --pid --net --fork --kill-child";

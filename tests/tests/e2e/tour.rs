@@ -88,7 +88,7 @@ const AFTERWARDS: [(&str, &str); 7] = [
     ),
     (
         "systemctl enable",
-        "until curl -sf http://127.0.0.1:5080/health; do :; done
+        "curl -sf --retry 60 --retry-delay 1 --retry-all-errors http://127.0.0.1:5080/health
          test -e /etc/systemd/system/multi-user.target.wants/sluice.service
          test \"$(stat -c %U /proc/\"$(pgrep -x sluice)\")\" = sluice",
     ),
@@ -99,11 +99,14 @@ const AFTERWARDS: [(&str, &str); 7] = [
     ),
     (
         "systemctl restart",
-        "until curl -sf --cacert fullchain.pem https://localhost:5443/health; do :; done
+        "curl -sf --retry 60 --retry-delay 1 --retry-all-errors --cacert /fullchain.pem https://localhost:5443/health
          test \"$(stat -c '%U %G %a' /etc/sluice/privkey.pem)\" = 'root sluice 640'
          mv renewed.pem fullchain.pem; mv renewed-key.pem privkey.pem",
     ),
-    ("systemctl reload", "until curl -sf --cacert fullchain.pem https://localhost:5443/health; do :; done"),
+    (
+        "systemctl reload",
+        "curl -sf --retry 60 --retry-delay 1 --retry-all-errors --cacert /fullchain.pem https://localhost:5443/health",
+    ),
     (
         "apt remove",
         "test -z \"$(pgrep -x sluice)\"; test ! -e /usr/bin/sluice; ls /etc/sluice/sluice.toml /var/lib/sluice/secrets.key",
