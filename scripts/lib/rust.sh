@@ -31,7 +31,7 @@ need_cargo_deb() {
     local line
     line=$(grep '^cargo install cargo-deb --locked --version [0-9.]*$' "$root/docs/operations.md") ||
         die "docs/operations.md does not say how to install cargo-deb"
-    # Words of ours, as for a reader who types them.
+    # Used once, so not worth being optimised. Words of ours, as for a reader who types them.
     # shellcheck disable=SC2086
-    env "CARGO_INSTALL_ROOT=$tools/cargo" $line --quiet || die "cargo-deb could not be installed"
+    env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 "CARGO_INSTALL_ROOT=$tools/cargo" $line --quiet || die "cargo-deb could not be installed"
 }
