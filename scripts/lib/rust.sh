@@ -33,5 +33,5 @@ need_cargo_deb() {
         die "docs/operations.md does not say how to install cargo-deb"
     # Used once, so not worth being optimised. Words of ours, as for a reader who types them.
     # shellcheck disable=SC2086
-    env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 "CARGO_INSTALL_ROOT=$tools/cargo" $line --quiet || die "cargo-deb could not be installed"
+    (cd "$root" && env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 "CARGO_INSTALL_ROOT=$tools/cargo" $line --quiet) || die "cargo-deb could not be installed"
 }
