@@ -112,7 +112,11 @@ fn every_metric_of_the_dashboard_and_of_the_alerts_is_there() {
 #[test]
 fn a_drain_tells_publishers_and_players_finishes_answers_and_is_not_ready() {
     let _machine = machine::whole();
-    let mut server = Server::start().unwrap();
+    // Long enough for all that is asked of it meanwhile.
+    let mut server = Server::try_start(&Home::new().unwrap(), |command| {
+        command.env("SLUICE__DRAIN_SECONDS", "60");
+    })
+    .unwrap();
     let rest = server.rest();
     assert_eq!(http::get(server.http, "/health").unwrap().text(), "ok\n");
     assert_eq!(http::get(server.http, "/ready").unwrap().json().unwrap()["ready"], true);
