@@ -5,6 +5,7 @@
 //! out. It never awaits the network in a handler; disk and fences are awaited in
 //! response futures that leave the mailbox free.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -37,9 +38,19 @@ pub enum LoadError {
 /// Owner of the stream records and the live table.
 pub struct Registry {
     state: State,
+    /// By record, what is under way to the disk.
+    writes: HashMap<StreamKey, Writes>,
     store: Store,
     settings: SettingsView,
     clock: Clock,
+}
+
+/// Writes of one record whose outcome is not known yet.
+#[derive(Default)]
+struct Writes {
+    waiting: usize,
+    /// One of them failed, so memory may show what is not on disk.
+    failed: bool,
 }
 
 impl Registry {
@@ -48,7 +59,7 @@ impl Registry {
         let rows = store.scan(STREAMS)?;
         let records: Vec<StreamRecord> =
             rows.iter().map(|(_, value)| serde_json::from_slice(value)).collect::<Result<_, _>>()?;
-        Ok(Self { state: State::load(records), store, settings, clock })
+        Ok(Self { state: State::load(records), writes: HashMap::new(), store, settings, clock })
     }
 
     /// An application's settings; who asks about one that does not exist finds no
@@ -57,15 +68,15 @@ impl Registry {
         self.settings.app(app).unwrap_or_default()
     }
 
-    /// Writes, and puts the old record back if that fails.
+    /// Writes a record as it is in memory; if that fails, memory shows what is on disk again.
     fn commit<T: 'static>(
-        &self,
+        &mut self,
         key: StreamKey,
-        before: Option<StreamRecord>,
         batch: Result<Batch, serde_json::Error>,
         reply: T,
     ) -> ResponseActFuture<Self, Result<T, NotStored>> {
         let written = batch.map(|batch| self.store.commit(batch));
+        self.writes.entry(key.clone()).or_default().waiting += 1;
         let written = async move {
             let done: Result<(), Box<dyn std::error::Error>> = match written {
                 Ok(commit) => commit.await.map_err(Into::into),
@@ -73,15 +84,25 @@ impl Registry {
             };
             done.inspect_err(|error| tracing::error!(%error, "stream record not written"))
         };
-        Box::pin(written.into_actor(self).map(move |written, this, _| match written {
-            Ok(()) => Ok(reply),
-            Err(_) => {
-                // Of several that failed, none may leave another's record behind.
-                let stored = record::stored(&this.store, &key).unwrap_or(before);
-                this.state.restore(&key, stored);
-                Err(NotStored)
-            }
+        Box::pin(written.into_actor(self).map(move |written, this, _| {
+            this.written(&key, written.is_err());
+            written.map(|()| reply).map_err(|_| NotStored)
         }))
+    }
+
+    /// A write may be refused while one that was asked for before it still waits. So the disk
+    /// is looked at when none waits any more.
+    fn written(&mut self, key: &StreamKey, failed: bool) {
+        let Some(writes) = self.writes.get_mut(key) else { return };
+        writes.waiting -= 1;
+        writes.failed |= failed;
+        if writes.waiting > 0 {
+            return;
+        }
+        let failed = self.writes.remove(key).is_some_and(|writes| writes.failed);
+        if let Some(stored) = failed.then(|| record::stored(&self.store, key)).flatten() {
+            self.state.restore(key, stored);
+        }
     }
 }
 
@@ -103,16 +124,9 @@ impl Handler<Publish> for Registry {
     fn handle(&mut self, msg: Publish, ctx: &mut Self::Context) -> Self::Result {
         let settings = self.settings.app(&msg.stream.app).ok_or(PublishRefused::Unavailable)?;
         let granted = self.state.publish(&msg, &settings, self.clock.now().wall)?;
-        if let Some(Ok(batch)) = granted.write.as_ref().map(record::put) {
-            let write = self.store.commit(batch);
-            ctx.spawn(
-                async move {
-                    if let Err(error) = write.await {
-                        tracing::error!(%error, "stream record not written");
-                    }
-                }
-                .into_actor(self),
-            );
+        if let Some(record) = &granted.write {
+            let written = self.commit(msg.stream.clone(), record::put(record), ());
+            ctx.spawn(written.map(|_, _, _| ()));
         }
         tracing::info!(stream = %msg.stream, session = %msg.session.id, protocol = msg.protocol.as_str(), "stream is live");
         let place = Place::new(msg.stream, msg.session.id, ctx.address().recipient());
@@ -191,7 +205,7 @@ impl Handler<CreateStream> for Registry {
         match self.state.create(msg.record, &settings, self.clock.now().wall) {
             Err(error) => Box::pin(actix::fut::ready(Err(error))),
             Ok(view) => {
-                let written = self.commit(key, None, batch, view);
+                let written = self.commit(key, batch, view);
                 Box::pin(written.map(|done, _, _| done.map_err(CreateStreamError::from)))
             }
         }
@@ -203,12 +217,11 @@ impl Handler<UpdateStream> for Registry {
 
     fn handle(&mut self, msg: UpdateStream, _: &mut Self::Context) -> Self::Result {
         let key = msg.record.key.clone();
-        let before = self.state.record(&key);
         if !self.state.update(msg.record) {
             return Box::pin(actix::fut::ready(Ok(false)));
         }
         let batch = self.state.record(&key).as_ref().map_or_else(|| Ok(Batch::new()), record::put);
-        self.commit(key, before, batch, true)
+        self.commit(key, batch, true)
     }
 }
 
@@ -216,16 +229,16 @@ impl Handler<RemoveStream> for Registry {
     type Result = ResponseActFuture<Self, Result<Removed, NotStored>>;
 
     fn handle(&mut self, msg: RemoveStream, _: &mut Self::Context) -> Self::Result {
-        let before = self.state.record(&msg.stream);
+        let registered = self.state.record(&msg.stream).is_some();
         for session in self.state.evict(&msg.stream) {
             session.close.do_send(Close { reason: CloseReason::Stopped });
         }
         let removed = self.state.remove(&msg.stream);
-        if before.is_none() {
+        if !registered {
             return Box::pin(actix::fut::ready(Ok(removed)));
         }
         let batch = record::delete(&msg.stream);
-        self.commit(msg.stream, before, Ok(batch), removed)
+        self.commit(msg.stream, Ok(batch), removed)
     }
 }
 
@@ -295,16 +308,21 @@ mod tests {
         StreamRecord { name: Some(name.to_owned()), ..StreamRecord::new(key, WallMs(1)) }
     }
 
+    fn registry(store: Store) -> Addr<Registry> {
+        let settings = SettingsView::fixed(AppName::parse("live").unwrap(), AppSettings::default());
+        Registry::load(store, settings, Clock::system()).unwrap().start()
+    }
+
+    async fn name(registry: &Addr<Registry>, id: &str) -> Option<String> {
+        let view = registry.send(GetStream { stream: named(id, "").key }).await.unwrap();
+        view.and_then(|view| view.record.name)
+    }
+
     #[actix_rt::test]
     async fn what_could_not_be_written_is_shown_as_it_is_on_disk() {
-        let settings = SettingsView::fixed(AppName::parse("live").unwrap(), AppSettings::default());
-        let registry = Registry::load(Store::memory(), settings, Clock::system()).unwrap().start();
+        let registry = registry(Store::memory());
         let create = |record| registry.send(CreateStream { record });
         let update = |record| registry.send(UpdateStream { record });
-        let name = async |id| {
-            let view = registry.send(GetStream { stream: named(id, "").key }).await.unwrap();
-            view.and_then(|view| view.record.name)
-        };
         create(named("cam", "door")).await.unwrap().unwrap();
         create(named("cam2", "yard")).await.unwrap().unwrap();
         let large = "x".repeat(MAX_VALUE);
@@ -312,8 +330,25 @@ mod tests {
         let [first, second] = [(); 2].map(|()| update(named("cam", &large)));
         assert_eq!([first.await.unwrap(), second.await.unwrap()], [Err(NotStored); 2]);
         assert!(create(named("ca", &large)).await.unwrap().is_err());
-        assert_eq!(name("cam").await.as_deref(), Some("door"));
-        assert_eq!(name("cam2").await.as_deref(), Some("yard"));
-        assert_eq!(name("ca").await, None);
+        assert_eq!(name(&registry, "cam").await.as_deref(), Some("door"));
+        assert_eq!(name(&registry, "cam2").await.as_deref(), Some("yard"));
+        assert_eq!(name(&registry, "ca").await, None);
+    }
+
+    #[actix_rt::test]
+    async fn a_write_that_is_refused_takes_nothing_from_one_that_still_waits() {
+        let (store, hold) = Store::memory_held();
+        let registry = registry(store);
+        let update = |name: &str| registry.send(UpdateStream { record: named("cam", name) });
+        let created = registry.send(CreateStream { record: named("cam", "door") });
+        while !hold.sync_one() {
+            tokio::task::yield_now().await;
+        }
+        created.await.unwrap().unwrap();
+        let waits = update("gate");
+        assert_eq!(update(&"x".repeat(MAX_VALUE)).await.unwrap(), Err(NotStored));
+        assert!(hold.sync_one(), "the first was asked for before");
+        assert_eq!(waits.await.unwrap(), Ok(true));
+        assert_eq!(name(&registry, "cam").await.as_deref(), Some("gate"));
     }
 }
