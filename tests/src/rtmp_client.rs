@@ -5,13 +5,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 
-use crate::rtmp_wire::{self, Status};
+use crate::rtmp_wire::{self, Message, Status};
 use crate::tls::TlsClient;
 use crate::wait::eventually;
 
@@ -29,6 +29,8 @@ pub struct RtmpClient {
     received: Arc<Mutex<Vec<u8>>>,
     /// After each record of TLS: bytes sent, and bytes received.
     records: Arc<Mutex<Vec<(usize, usize)>>>,
+    /// Held while it reads.
+    reading: Arc<Mutex<()>>,
     closed: Arc<AtomicBool>,
 }
 
@@ -77,7 +79,13 @@ impl RtmpClient {
     }
 
     fn of(stream: TcpStream) -> Self {
-        Self { stream, received: Arc::default(), records: Arc::default(), closed: Arc::default() }
+        Self {
+            stream,
+            received: Arc::default(),
+            records: Arc::default(),
+            reading: Arc::default(),
+            closed: Arc::default(),
+        }
     }
 
     /// Bytes of sound and picture that came later than so many bytes of TLS.
@@ -103,6 +111,16 @@ impl RtmpClient {
         rtmp_wire::media_from(&self.received.lock().unwrap_or_else(PoisonError::into_inner), 0)
     }
 
+    /// All whole messages so far.
+    pub fn messages(&self) -> Result<Vec<Message>> {
+        rtmp_wire::messages(&self.received.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes nothing from its link, a narrow one, while this is held.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until `more` bytes of media beyond those of now have come.
     pub fn more(&self, more: usize) -> Result<()> {
         let wanted = self.media()? + more;
@@ -121,10 +139,14 @@ impl RtmpClient {
 
     fn read(&self, pace: Option<Duration>) -> Result<()> {
         let mut stream = self.stream.try_clone().context("a second handle")?;
-        let (received, closed) = (self.received.clone(), self.closed.clone());
+        let (received, reading, closed) = (self.received.clone(), self.reading.clone(), self.closed.clone());
         std::thread::spawn(move || {
             let mut bytes = vec![0; if pace.is_some() { NARROW } else { 16384 }];
-            while let Ok(count @ 1..) = stream.read(&mut bytes) {
+            let mut read = |bytes: &mut [u8]| {
+                let _reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+                stream.read(bytes)
+            };
+            while let Ok(count @ 1..) = read(&mut bytes) {
                 received.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..count]);
                 // The link's own speed; nothing waits for it.
                 pace.iter().for_each(|pace| std::thread::sleep(*pace));

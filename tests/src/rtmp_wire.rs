@@ -31,6 +31,8 @@ pub struct Status {
 pub struct Piece {
     /// The message's type.
     pub kind: u8,
+    /// The message's time, in milliseconds.
+    pub at: u32,
     /// Where its bytes are in the stream.
     pub bytes: Range<usize>,
     /// The chunk stream that carries it; its messages do not interleave.
@@ -46,9 +48,23 @@ impl Piece {
     }
 }
 
+/// A message of which every byte is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its type.
+    pub kind: u8,
+    /// Its time, in milliseconds.
+    pub at: u32,
+    /// Its payload.
+    pub body: Vec<u8>,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Chunks {
     kind: u8,
+    at: u32,
+    /// What a header adds that says no time of its own.
+    step: u32,
     length: usize,
     extended: bool,
     missing: usize,
@@ -64,7 +80,7 @@ pub fn pieces(bytes: &[u8]) -> Result<Vec<Piece>> {
         let length = chunks.missing.min(chunk_size);
         let end = (start + length).min(bytes.len());
         let ends = chunks.missing == length && start + length == end;
-        all.push(Piece { kind: chunks.kind, bytes: start..end, chunk_stream: id, ends });
+        all.push(Piece { kind: chunks.kind, at: chunks.at, bytes: start..end, chunk_stream: id, ends });
         if chunks.kind == 1 && length >= 4 && end - start >= 4 {
             let size = bytes[start..start + 4].try_into().context("four bytes")?;
             chunk_size = u32::from_be_bytes(size) as usize;
@@ -92,6 +108,11 @@ fn header(bytes: &[u8], mut at: usize, streams: &HashMap<u32, Chunks>) -> Option
     at += size;
     if format < 3 {
         chunks.extended = head[..3] == [0xff; 3];
+        chunks.step = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    }
+    if chunks.extended {
+        chunks.step = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?);
+        at += 4;
     }
     if format < 2 {
         chunks.length = usize::from(head[3]) << 16 | usize::from(head[4]) << 8 | usize::from(head[5]);
@@ -99,8 +120,9 @@ fn header(bytes: &[u8], mut at: usize, streams: &HashMap<u32, Chunks>) -> Option
     }
     if chunks.missing == 0 {
         chunks.missing = chunks.length;
+        chunks.at = if format == 0 { chunks.step } else { chunks.at.wrapping_add(chunks.step) };
     }
-    Some((id, chunks, at + if chunks.extended { 4 } else { 0 }))
+    Some((id, chunks, at))
 }
 
 /// Media bytes at or behind `offset`.
@@ -109,17 +131,23 @@ pub fn media_from(bytes: &[u8], offset: usize) -> Result<usize> {
     Ok(media.map(|p| p.bytes.end.saturating_sub(p.bytes.start.max(offset))).sum())
 }
 
-/// What `onStatus` told the peer (RTMP 1.0, section 7.2.2), in order.
-pub fn statuses(bytes: &[u8]) -> Result<Vec<Status>> {
+/// All whole messages of one direction of a connection, in the order of their ends.
+pub fn messages(bytes: &[u8]) -> Result<Vec<Message>> {
     let (mut open, mut all): (HashMap<u32, Vec<u8>>, _) = (HashMap::new(), Vec::new());
-    for piece in pieces(bytes)?.into_iter().filter(|p| p.kind == COMMAND) {
-        let message = open.entry(piece.chunk_stream).or_default();
-        message.extend_from_slice(&bytes[piece.bytes.clone()]);
+    for piece in pieces(bytes)? {
+        let body = open.entry(piece.chunk_stream).or_default();
+        body.extend_from_slice(&bytes[piece.bytes]);
         if piece.ends {
-            all.extend(status(&std::mem::take(message)));
+            all.push(Message { kind: piece.kind, at: piece.at, body: std::mem::take(body) });
         }
     }
     Ok(all)
+}
+
+/// What `onStatus` told the peer (RTMP 1.0, section 7.2.2), in order.
+pub fn statuses(bytes: &[u8]) -> Result<Vec<Status>> {
+    let commands = messages(bytes)?.into_iter().filter(|message| message.kind == COMMAND);
+    Ok(commands.filter_map(|message| status(&message.body)).collect())
 }
 
 fn status(message: &[u8]) -> Option<Status> {
@@ -169,6 +197,19 @@ mod tests {
             &[9; 256],
         ]);
         assert_eq!(pieces(&bytes).unwrap().iter().map(|p| p.bytes.len()).collect::<Vec<_>>(), [4, 256]);
+    }
+
+    #[test]
+    fn a_time_is_said_whole_or_as_a_step() {
+        let bytes = stream(&[
+            &[0x06, 0, 0, 10, 0, 0, 1, 9, 1, 0, 0, 0, 7],
+            &[0x46, 0, 0, 5, 0, 0, 2, 9, 7, 7],
+            &[0x86, 0, 0, 6, 7, 7],
+            &[0xc6, 7, 7],
+            &[0x06, 0xff, 0xff, 0xff, 0, 0, 1, 9, 1, 0, 0, 0, 1, 0, 0, 0, 7],
+        ]);
+        let times: Vec<_> = messages(&bytes).unwrap().iter().map(|message| message.at).collect();
+        assert_eq!(times, [10, 15, 21, 27, 1 << 24]);
     }
 
     #[test]

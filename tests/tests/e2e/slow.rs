@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rustix::process::Signal;
 use sluice_tests::clip::clips;
 use sluice_tests::ffmpeg;
 use sluice_tests::machine;
@@ -15,6 +16,12 @@ const STREAM: &str = "narrow";
 /// The clip has 130 kB a second.
 const ENOUGH: usize = 165_000;
 const TOO_LITTLE: usize = 50_000;
+/// A message with pictures (RTMP 1.0, section 7.1.5).
+const PICTURE: u8 = 9;
+/// More than any buffer on the way holds.
+const MUCH_MS: u64 = 1000;
+/// A picture that was begun, and the sound beside it.
+const NEAR_MS: u64 = 100;
 
 fn stage() -> (Server, Rest, Process) {
     let server = Server::start().unwrap();
@@ -75,5 +82,53 @@ fn a_player_that_is_too_slow_skips_and_is_counted_and_costs_nobody_else_anything
     fast.more(500_000).unwrap();
     slow.more(50_000).unwrap();
     assert!(!slow.is_closed() && !fast.is_closed() && slow.media().unwrap() > at);
+    server.stop().unwrap();
+}
+
+#[test]
+fn the_lag_in_the_list_is_the_media_that_the_player_was_not_given() {
+    let _machine = machine::whole();
+    let (server, rest, publisher) = stage();
+    rest.login().unwrap();
+    let fast = RtmpClient::play(server.rtmp, STREAM).unwrap();
+    fast.more(50_000).unwrap();
+    let slow = play(server.rtmp, ENOUGH);
+    slow.more(50_000).unwrap();
+    let detail = format!("/rest/v2/panel/streams/live/{STREAM}");
+    let listed = || {
+        let detail = rest.must("GET", &detail, None).ok()?;
+        let mut all = detail["sessions"].as_array()?.clone().into_iter();
+        all.find(|session| session["subscriber"] == "alice")
+    };
+
+    let held = slow.hold();
+    fast.more(400_000).unwrap();
+    publisher.signal(Signal::STOP);
+    // Both stand when neither has moved for twenty looks.
+    let (mut before, mut looks) = (None, 0);
+    let stands = || {
+        let now = (fast.media().ok()?, listed()?["lag"].as_u64()?);
+        looks = if before == Some(now) { looks + 1 } else { 0 };
+        before = Some(now);
+        (looks == 20).then_some(now.1)
+    };
+    let lag = eventually("a lag that stands", stands).unwrap();
+
+    // What the kernels hold of it is all that the player gets once his session is stopped.
+    let id = listed().unwrap()["id"].as_str().unwrap().to_owned();
+    rest.succeed("DELETE", &format!("{detail}/sessions/{id}"), None).unwrap();
+    drop(held);
+    eventually("the connection to end", || slow.is_closed().then_some(())).unwrap();
+    let pictures = |player: &RtmpClient| {
+        let all = player.messages().unwrap().into_iter();
+        all.filter(|message| message.kind == PICTURE).collect::<Vec<_>>()
+    };
+    let (given, all) = (pictures(&slow).pop().unwrap(), pictures(&fast));
+    // Each player has a clock of its own, so it is found by what is in it.
+    let reached = all.iter().find(|picture| picture.body == given.body).unwrap().at;
+    let missing = u64::from(all.last().unwrap().at - reached);
+    assert!(missing > MUCH_MS, "{missing} ms: nothing was held back");
+    assert!(lag.abs_diff(missing) < NEAR_MS, "{lag} ms are told, {missing} ms are missing");
+    publisher.signal(Signal::CONT);
     server.stop().unwrap();
 }
