@@ -48,10 +48,10 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.configuration(config, origin);
     report.ports(config);
     report.addresses(config);
-    report.clock();
+    report.clock(now(), hardware_clock());
     report.disk(&config.store.path);
     report.descriptors(config);
-    report.segmentation();
+    report.segmentation(segments());
     report.certificate(config);
     report.panel(panel::asset("index.html").as_ref());
     report.0
@@ -110,20 +110,15 @@ impl Report {
         }
     }
 
-    fn clock(&mut self) {
-        let now = Duration::from_millis(Clock::system().now().wall.0);
+    /// `hardware`: what the machine's other clock says, in seconds of the same age.
+    fn clock(&mut self, now: Duration, hardware: Option<u64>) {
         if now < WRITTEN {
             return self.say(Health::Bad, "clock", "in the past: one-time codes will be wrong");
         }
-        let hardware = std::fs::read_to_string("/sys/class/rtc/rtc0/since_epoch").ok();
-        match hardware.and_then(|text| text.trim().parse::<u64>().ok()) {
-            Some(other) if other.abs_diff(now.as_secs()) > APART => {
-                let apart = other.abs_diff(now.as_secs());
-                self.say(
-                    Health::Doubtful,
-                    "clock",
-                    format!("{apart} s from the hardware clock; is time synchronised?"),
-                );
+        match hardware.map(|other| other.abs_diff(now.as_secs())) {
+            Some(apart) if apart > APART => {
+                let text = format!("{apart} s from the hardware clock; is time synchronised?");
+                self.say(Health::Doubtful, "clock", text);
             }
             Some(_) => {
                 self.say(Health::Good, "clock", "agrees with the hardware clock");
@@ -173,10 +168,8 @@ impl Report {
         }
     }
 
-    fn segmentation(&mut self) {
-        let segments = UdpSocket::bind("127.0.0.1:0").and_then(|socket| {
-            quinn_udp::UdpSocketState::new((&socket).into()).map(|state| state.max_gso_segments())
-        });
+    /// `segments`: how many packets the kernel cuts out of what it is given at once.
+    fn segmentation(&mut self, segments: std::io::Result<usize>) {
         match segments {
             Ok(2..) => {
                 self.say(Health::Good, "UDP", "the kernel cuts up packets (GSO)");
@@ -209,8 +202,7 @@ impl Report {
             // The configuration's line has said why.
             Err(_) => return,
         };
-        let now = Duration::from_millis(Clock::system().now().wall.0);
-        match certificate.expires().map(|end| end.saturating_sub(now)) {
+        match certificate.expires().map(|end| end.saturating_sub(now())) {
             Some(Duration::ZERO) => {
                 self.say(Health::Bad, "certificate", "has expired");
             }
@@ -223,6 +215,20 @@ impl Report {
             }
         }
     }
+}
+
+fn now() -> Duration {
+    Duration::from_millis(Clock::system().now().wall.0)
+}
+
+/// Many machines have none that can be read.
+fn hardware_clock() -> Option<u64> {
+    std::fs::read_to_string("/sys/class/rtc/rtc0/since_epoch").ok()?.trim().parse().ok()
+}
+
+fn segments() -> std::io::Result<usize> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    Ok(quinn_udp::UdpSocketState::new((&socket).into())?.max_gso_segments())
 }
 
 /// Whether a Sluice answers there.
@@ -293,11 +299,41 @@ mod tests {
         }
     }
 
+    /// The worst of what a look says.
+    fn seen(look: impl FnOnce(&mut Report)) -> Health {
+        let mut report = Report(Health::Good);
+        look(&mut report);
+        report.0
+    }
+
     #[test]
     fn a_program_without_the_panel_is_doubtful() {
-        let mut report = Report(Health::Good);
-        report.panel(None);
-        assert_eq!(report.0, Health::Doubtful);
+        assert_eq!(seen(|report| report.panel(None)), Health::Doubtful);
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_bad_and_one_that_another_contradicts_is_doubtful() {
+        let (now, seconds) = (WRITTEN, WRITTEN.as_secs());
+        let early = now.saturating_sub(Duration::from_millis(1));
+        for (now, hardware, health) in [
+            (Duration::ZERO, None, Health::Bad),
+            (early, Some(early.as_secs()), Health::Bad),
+            (now, None, Health::Good),
+            (now, Some(seconds + APART), Health::Good),
+            (now, Some(seconds - APART), Health::Good),
+            (now, Some(seconds + APART + 1), Health::Doubtful),
+            (now, Some(seconds - APART - 1), Health::Doubtful),
+        ] {
+            assert_eq!(seen(|report| report.clock(now, hardware)), health, "{now:?} {hardware:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_sends_each_packet_alone_is_doubtful_and_one_without_udp_bad() {
+        assert_eq!(seen(|report| report.segmentation(Ok(64))), Health::Good);
+        assert_eq!(seen(|report| report.segmentation(Ok(1))), Health::Doubtful);
+        let none = std::io::ErrorKind::PermissionDenied.into();
+        assert_eq!(seen(|report| report.segmentation(Err(none))), Health::Bad);
     }
 
     #[test]
