@@ -77,16 +77,8 @@ impl Edges {
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
         let rtmp = rtmp_config(config, tls.clone());
         let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);
-        let webrtc = webrtc::Webrtc::start(
-            webrtc::Config {
-                listen: config.webrtc.listen,
-                announced: config.webrtc.announced.clone(),
-                transcodes: config.webrtc.transcodes,
-                proxies: proxies.clone(),
-            },
-            admission.clone(),
-            clock.clone(),
-        )?;
+        let webrtc = webrtc_config(config, proxies.clone());
+        let webrtc = webrtc::Webrtc::start(webrtc, admission.clone(), clock.clone())?;
         let census = admission.census();
         let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
         let (rtmp_addr, rtmps, webrtc_addr) = (rtmp.local_addr(), rtmp.local_tls_addr(), webrtc.local());
@@ -235,6 +227,15 @@ fn rtmp_config(config: &Config, tls: Option<ServerConfig>) -> rtmp::Config {
         tls: tls.map(|tls| rtmp::TlsListen { listen, config: Arc::new(tls) }),
         max_connections: config.rtmp.max_connections,
         threads: threads(config.rtmp.threads),
+    }
+}
+
+fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
+    webrtc::Config {
+        listen: config.webrtc.listen,
+        announced: config.webrtc.announced.clone(),
+        transcodes: config.webrtc.transcodes,
+        proxies,
     }
 }
 

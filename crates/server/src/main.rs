@@ -100,11 +100,14 @@ async fn run(config: Config) -> Result<()> {
     };
     systemd::tell(systemd::STOPPING);
     stop.cancel();
+    let end = async {
+        edges.drain(config.drain()).await;
+        control.flush().await;
+    };
     tokio::select! {
-        () = edges.drain(config.drain()) => control.flush().await,
+        () = end => ended,
         signal = signals.next() => at_once(signal),
     }
-    ended
 }
 
 /// What was acknowledged is on disk already, so nothing is lost but goodbyes.

@@ -37,8 +37,11 @@ impl Turnstile {
         req: ServiceRequest,
         next: Next<BoxBody>,
     ) -> Result<ServiceResponse<Counted>, Error> {
-        let place = (!ALWAYS.contains(&req.path())).then(|| self.inside.token());
+        // Taken before the look at `stop`, so that `empty` misses nobody who is let in.
+        let mut place = (!ALWAYS.contains(&req.path())).then(|| self.inside.token());
         let answer = if place.is_some() && self.stop.is_cancelled() {
+            // Whoever is refused is not waited for, however slowly he reads it.
+            place = None;
             req.into_response(HttpResponse::ServiceUnavailable().body("the server is stopping\n"))
         } else {
             next.call(req).await?
@@ -58,7 +61,7 @@ impl Turnstile {
         answer.map_body(|_, body| Counted { body, _place: place })
     }
 
-    /// Waits until everybody who was let in has his answer. To be called after `stop`.
+    /// Waits until everybody who was let in has the answer. To be called after `stop`.
     pub(crate) async fn empty(&self) {
         self.inside.close();
         self.inside.wait().await;
@@ -113,13 +116,14 @@ mod tests {
         let slow = ask("/slow").await.unwrap();
         assert!(slow.response().head().keep_alive());
         stop.cancel();
-        assert_eq!(ask("/slow").await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let refused = ask("/slow").await.unwrap();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         let ready = ask("/ready").await.unwrap();
         assert_eq!(ready.status(), StatusCode::OK);
         assert!(!ready.response().head().keep_alive(), "a connection that is waited for");
         assert!(turnstile.empty().now_or_never().is_none(), "somebody has not got his answer");
         assert_eq!(read_body(slow).await, "all");
         turnstile.empty().await;
-        drop(ready);
+        drop((ready, refused));
     }
 }
