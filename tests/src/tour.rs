@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// What a guide may show without its being run.
 const SHOWN: [&str; 4] = ["html", "js", "text", "toml"];
 /// What begins a command that a reader might type.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 24] = [
     "apt",
     "apt-get",
     "bash",
@@ -28,10 +28,13 @@ const PROGRAMS: [&str; 20] = [
     "curl",
     "docker",
     "ffmpeg",
+    "git",
     "install",
+    "journalctl",
     "kill",
     "node",
     "npm",
+    "openssl",
     "podman",
     "python3",
     "scripts/run",
@@ -39,6 +42,7 @@ const PROGRAMS: [&str; 20] = [
     "sluice",
     "sudo",
     "systemctl",
+    "wget",
 ];
 
 /// How a command block is run.
