@@ -7,6 +7,8 @@ import { Publisher, Server } from './server.ts';
 
 export const ADMIN = { email: 'ann@example.org', password: 'correct horse battery', firstName: 'Ann', lastName: 'Archer' };
 export const STREAM = 'camera-1';
+/** What Chromium says in the console of a page whose WebSocket did not pass. */
+export const NO_SOCKET = /WebSocket connection to/;
 export const SHOTS = join(import.meta.dirname, 'shots');
 mkdirSync(SHOTS, { recursive: true });
 

@@ -1,9 +1,9 @@
 // Every flow of the panel, against a live server with an ffmpeg publisher.
 import { createHmac } from 'node:crypto';
 import jsQR from 'jsqr';
-import { Publisher, serve } from './server.ts';
+import { between, Publisher, serve } from './server.ts';
 import type { Locator } from '@playwright/test';
-import { accessible, ADMIN, expect, frames, isLive, logIn, moves, STREAM, test, watch } from './fixtures.ts';
+import { accessible, ADMIN, expect, frames, isLive, logIn, moves, NO_SOCKET, STREAM, test, watch } from './fixtures.ts';
 
 test.describe.configure({ mode: 'serial' });
 
@@ -263,23 +263,34 @@ test('a block stops the player, which says so; an unblock brings the picture bac
   await free.close();
 });
 
-test('the preview moves where playing needs the code of a registered subscriber', async ({ page, publisher: _ }) => {
-  await logIn(page.request);
-  await isLive(page.request);
-  const strict = async (on: boolean) => {
-    const settings = { enableTimeTokenForPlay: true, acceptOnlyStreamsInDataStore: on };
-    const answer = await page.request.post('/rest/v2/applications/settings/live', { data: settings });
-    expect((await answer.json()).success).toBe(true);
-  };
-  await strict(true);
-  const stranger = await page.request.get(`/live/streams/${STREAM}.m3u8`);
-  expect(stranger.status()).toBe(403);
-  await page.goto(`/#/streams/live/${STREAM}`);
-  const preview = page.getByRole('region', { name: 'Preview' });
-  await expect(preview).toHaveAttribute('data-state', 'playing');
-  await moves(preview.locator('video'));
-  await strict(false);
-});
+for (const way of ['webrtc', 'hls']) {
+  test(`the preview moves by ${way} where playing needs the code of a registered subscriber`, async ({ page, context, server, problems, publisher: _ }) => {
+    await logIn(page.request);
+    await isLive(page.request);
+    const strict = async (on: boolean) => {
+      const settings = { enableTimeTokenForPlay: true, acceptOnlyStreamsInDataStore: on };
+      const answer = await page.request.post('/rest/v2/applications/settings/live', { data: settings });
+      expect((await answer.json()).success).toBe(true);
+    };
+    await strict(true);
+    const stranger = await page.request.get(`/live/streams/${STREAM}.m3u8`);
+    expect(stranger.status()).toBe(403);
+    // Where no WebSocket passes, there is no WebRTC.
+    const network = await between(server);
+    network.lets = (path) => way === 'webrtc' || !path.includes('/websocket');
+    const viewer = await context.newPage();
+    watch(viewer, { http: network.origin }, problems, way === 'hls' ? NO_SOCKET : undefined);
+    await viewer.goto(`${network.origin}/#/streams/live/${STREAM}`);
+    const preview = viewer.getByRole('region', { name: 'Preview' });
+    await expect(preview).toHaveAttribute('data-state', 'playing');
+    await moves(preview.locator('video'));
+    await expect(preview).toHaveAttribute('data-way', way);
+    await expect(preview).toContainText(way === 'hls' ? 'HLS' : 'WebRTC');
+    await viewer.close();
+    network.close();
+    await strict(false);
+  });
+}
 
 test('the player page plays in a frame of another origin', async ({ page, context, server, publisher: _ }) => {
   await logIn(page.request);

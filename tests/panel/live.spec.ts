@@ -137,10 +137,15 @@ test('the overview goes on by itself when streams begin and viewers come and go'
 
 test('a page for which the server has no place asks every now and then instead', async ({ page }) => {
   await page.route('**/streams/events**', (route) => route.fulfill({ status: 503, body: '' }));
+  let asked = 0;
+  page.on('request', (request) => (asked += Number(request.url().includes('/panel/streams?'))));
   await page.goto('/#/streams/live');
   const line = () => page.getByTestId(`stream-${STREAM}`).locator('.rate path').getAttribute('d');
   await expect.poll(line).toMatch(/^M.*L/);
   const drawn = await line();
+  const before = asked;
   await expect.poll(line).not.toBe(drawn);
+  expect(asked).toBeGreaterThan(before);
+  expect(await page.evaluate(() => (window as unknown as Window).told)).toEqual([]);
   await expect(page.getByText('The connection to the server is lost.')).toHaveCount(0);
 });

@@ -2,14 +2,13 @@
 // under Chromium's own rules for sound and for going back.
 import type { APIRequestContext, BrowserContext, Locator, Page } from '@playwright/test';
 import { between, serve } from './server.ts';
-import { accessible, expect, frames, isLive, logIn, moves, pixels, STREAM, test, watch } from './fixtures.ts';
+import { accessible, expect, frames, isLive, logIn, moves, NO_SOCKET, pixels, STREAM, test, watch } from './fixtures.ts';
 
 const OWN = 'browser-1';
 const CASTS = '/live/rest/v2/broadcasts';
 const PLAYED = `${CASTS}/${STREAM}/subscribers`;
 // Its publishers need a code; ffmpeg, which has none, publishes to the other application.
 const STUDIO = `/LiveApp/rest/v2/broadcasts/${OWN}`;
-const NO_SOCKET = /WebSocket connection to/;
 
 const set = async (request: APIRequestContext, app: string, settings: object) =>
   expect((await (await request.post(`/rest/v2/applications/settings/${app}`, { data: settings })).json()).success).toBe(true);

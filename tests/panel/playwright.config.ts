@@ -18,6 +18,7 @@ export default defineConfig({
   forbidOnly: true,
   projects: [
     { name: 'flows', testMatch: 'flows.spec.ts' },
+    { name: 'lists', testMatch: 'lists.spec.ts' },
     { name: 'live', testMatch: 'live.spec.ts' },
     { name: 'looks', testMatch: 'looks.spec.ts' },
     // As a visitor's browser is: sound begins only after a click, and Back finds a page as it
