@@ -22,13 +22,13 @@ const ROWS: &[Words] = &[
         CODES,
         key::TOTP_PUBLISH,
         "Publishing needs a code",
-        "Publishers must name a subscriber and show his code of the moment. Streams that are live stay live.",
+        "Publishers must show a subscriber's id and code of the moment. Streams that are live stay live.",
     ),
     (
         CODES,
         key::TOTP_PLAY,
         "Watching needs a code",
-        "Players must name a subscriber and show his code of the moment. Who is watching goes on watching.",
+        "Players must show a subscriber's id and code of the moment. Who is watching goes on watching.",
     ),
     (
         CODES,
@@ -46,7 +46,7 @@ const ROWS: &[Words] = &[
         CODES,
         key::PERIOD,
         "Seconds that a code lives",
-        "A subscriber keeps the period that held when he was registered. A code is also taken during the \
+        "A subscriber keeps the period that held at registration. A code is also taken during the \
          period after its own.",
     ),
     (
@@ -125,7 +125,7 @@ const ROWS: &[Words] = &[
         REALTIME,
         key::START_TIMEOUT,
         "Milliseconds for a publisher to start",
-        "A WebRTC publisher who sends no media for so long after his offer is closed.",
+        "A WebRTC publisher who sends no media for so long after the offer is closed.",
     ),
     (
         REALTIME,

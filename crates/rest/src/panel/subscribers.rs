@@ -211,12 +211,14 @@ async fn put(shared: &Shared, line: Line) -> Option<Refusal> {
 /// Exports hold no secrets, so one that is sent back must not take those away that
 /// there are.
 async fn add(shared: &Shared, wanted: PutSubscriber) -> Result<(), String> {
-    let unavailable = |_: Refused| "the server could not add him now".to_owned();
+    let unavailable = |_: Refused| "the server could not add this one now".to_owned();
     if wanted.secret.is_none() {
         let ask = GetSubscriber { stream: wanted.stream.clone(), subscriber: wanted.subscriber.clone() };
         let there = shared.ask(&shared.links.get_subscriber, ask).await.map_err(unavailable)?;
         if there.is_some_and(|view| view.has_secret) {
-            return Err("has a secret, which a line without one would remove; remove him first".to_owned());
+            return Err(
+                "has a secret, which a line without one would remove; remove the subscriber first".to_owned()
+            );
         }
     }
     let outcome = shared.ask(&shared.links.put_subscriber, wanted).await.map_err(unavailable)?;
