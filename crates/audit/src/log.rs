@@ -107,6 +107,7 @@ fn matches(entry: &AuditEntry, needle: &[u8]) -> bool {
     let about = &entry.about;
     let parts = [
         Some(entry.what.as_str()),
+        Some(entry.what.title()),
         entry.who.as_deref(),
         about.app.as_ref().map(|app| app.as_str()),
         about.stream.as_ref().map(|stream| stream.as_str()),

@@ -49,7 +49,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    /// Its name, as it is stored and shown.
+    /// Its name, as it is stored and as programs know it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Block => "block",
@@ -69,6 +69,29 @@ impl Deed {
             Self::ChangePassword => "change_password",
             Self::LogIn => "log_in",
             Self::LogInFailed => "log_in_failed",
+        }
+    }
+
+    /// What people are shown of it, before whom or what it was done to.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Block => "Blocked",
+            Self::Unblock => "Unblocked",
+            Self::PutSubscriber => "Registered subscriber",
+            Self::RemoveSubscriber => "Removed subscriber",
+            Self::ImportSubscribers => "Imported subscribers",
+            Self::ChangeSettings => "Changed settings",
+            Self::CreateStream => "Registered stream",
+            Self::UpdateStream => "Changed stream",
+            Self::RemoveStream => "Deleted stream",
+            Self::StopStream => "Stopped stream",
+            Self::StopSession => "Stopped session",
+            Self::AddAccount => "Added user",
+            Self::ChangeAccount => "Changed user",
+            Self::RemoveAccount => "Removed user",
+            Self::ChangePassword => "Changed password",
+            Self::LogIn => "Logged in",
+            Self::LogInFailed => "Failed to log in",
         }
     }
 }
@@ -117,7 +140,8 @@ pub struct AuditEntry {
     pub what: Deed,
     /// On what.
     pub about: About,
-    /// What else there is to say, without secrets; the owner cuts it at 500 bytes.
+    /// What else there is to say, for people, without secrets; the owner cuts it at 500
+    /// bytes.
     pub detail: String,
 }
 

@@ -28,6 +28,9 @@ pub(crate) const MIN_SUBSCRIBER_ID: usize = 4;
 /// the numbers of JavaScript.
 const MAX_BLOCK_SECONDS: u64 = 100_000_000_000;
 
+/// A block of more than five years was meant to hold until it is taken back.
+const FOR_GOOD_SECONDS: u64 = 5 * 365 * 24 * 3600;
+
 /// Of one subscriber, in his statistics; all of them are in `connection-events`.
 const EVENTS_PER_SUBSCRIBER: usize = 200;
 
@@ -61,10 +64,14 @@ async fn put(shared: Data<Shared>, author: Author, path: Path<OfStream>, body: B
         Err(why) => return Ok(dialect::ok(&dialect::subscriber_incomplete(why))),
     };
     let about = About::from(&put.stream).subscriber(&put.subscriber);
-    let detail = put.kind.map_or_else(String::new, |kind| kind.to_string());
+    let detail = match put.kind {
+        Some(Action::Publish) => "may publish and play",
+        Some(Action::Play) => "may play",
+        None => "",
+    };
     let outcome = shared.ask(&shared.links.put_subscriber, put).await?;
     if outcome.is_ok() {
-        shared.note(&author, Deed::PutSubscriber, about, detail).await;
+        shared.note(&author, Deed::PutSubscriber, about, detail.to_owned()).await;
     }
     Ok(dialect::ok(&dialect::subscriber_put(outcome)))
 }
@@ -144,11 +151,15 @@ async fn remove_from(
 
 async fn list(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req: HttpRequest) -> Answered {
     let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
-    let search = Query::of(&req).get("search").filter(|s| !s.is_empty()).map(str::to_owned);
+    let search = searched(&Query::of(&req));
     let list = ListSubscribers { stream, search, offset: page.offset(), size: page.size() };
     let found = shared.ask(&shared.links.list_subscribers, list).await?;
     let shown = found.subscribers.into_iter().map(Subscriber::from).collect::<Vec<_>>();
     Ok(dialect::respond().insert_header((TOTAL, found.matching)).json(shown))
+}
+
+fn searched(query: &Query) -> Option<String> {
+    query.get("search").filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// The stream of a list; `None` has an empty one.
@@ -170,6 +181,7 @@ async fn stats(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req
         let events = ListEvents {
             stream: stream.clone(),
             subscriber: Some(subscriber.id.clone()),
+            search: None,
             order: Order::Ascending,
             offset: 0,
             size: EVENTS_PER_SUBSCRIBER,
@@ -192,7 +204,8 @@ async fn events(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, re
         None => None,
     };
     let order = if query.get("order_by") == Some("desc") { Order::Descending } else { Order::Ascending };
-    let list = ListEvents { stream, subscriber, order, offset: page.offset(), size: page.size() };
+    let search = searched(&query);
+    let list = ListEvents { stream, subscriber, search, order, offset: page.offset(), size: page.size() };
     let found = shared.ask(&shared.links.list_events, list).await?;
     let shown = shown(found.events, &public_host(&req, &shared.options));
     Ok(dialect::respond().insert_header((TOTAL, found.matching)).json(shown))
@@ -244,12 +257,12 @@ async fn block(shared: Data<Shared>, author: Author, path: Path<OfBlock>) -> Ans
         (_, None) => dialect::bad_block(BadBlock::Seconds),
         (Some(actions), Some(0)) => {
             let unblock = Unblock { stream, subscriber, actions };
-            dialect::unblocked(unblocked(&shared, &author, unblock, &path.r#type).await?)
+            dialect::unblocked(unblocked(&shared, &author, unblock).await?)
         }
         (Some(actions), Some(seconds)) => {
             let duration = Duration::from_secs(seconds);
             let block = Block { stream, subscriber, actions, duration };
-            dialect::blocked(blocked(&shared, &author, block, &path.r#type).await?)
+            dialect::blocked(blocked(&shared, &author, block).await?)
         }
     };
     Ok(dialect::ok(&answer))
@@ -259,10 +272,9 @@ async fn blocked(
     shared: &Shared,
     author: &Author,
     block: Block,
-    kind: &str,
 ) -> Result<Result<Blocked, NotStored>, Refused> {
     let about = About::from(&block.stream).subscriber(&block.subscriber);
-    let detail = format!("{kind} for {} s", block.duration.as_secs());
+    let detail = format!("{}, {}", doing(block.actions), how_long(block.duration.as_secs()));
     // On its way first, so that both are on disk with the same sync.
     let noted = shared.note(author, Deed::Block, about, detail);
     let (blocked, ()) = join(shared.ask(&shared.links.block, block), noted).await;
@@ -273,12 +285,32 @@ async fn unblocked(
     shared: &Shared,
     author: &Author,
     unblock: Unblock,
-    kind: &str,
 ) -> Result<Result<(), NotStored>, Refused> {
     let about = About::from(&unblock.stream).subscriber(&unblock.subscriber);
-    let noted = shared.note(author, Deed::Unblock, about, kind.to_owned());
+    let noted = shared.note(author, Deed::Unblock, about, doing(unblock.actions).to_owned());
     let (unblocked, ()) = join(shared.ask(&shared.links.unblock, unblock), noted).await;
     unblocked
+}
+
+/// For people.
+fn doing(actions: Actions) -> &'static str {
+    match actions {
+        Actions::Both => "watching and publishing",
+        Actions::Only(Action::Play) => "watching",
+        Actions::Only(Action::Publish) => "publishing",
+    }
+}
+
+/// For people, and exact.
+fn how_long(seconds: u64) -> String {
+    let whole = |unit: u64| seconds.is_multiple_of(unit).then_some(seconds / unit);
+    match (whole(24 * 3600), whole(3600), whole(60)) {
+        _ if seconds > FOR_GOOD_SECONDS => "until unblocked".to_owned(),
+        (Some(days), ..) => format!("{days} d"),
+        (_, Some(hours), _) => format!("{hours} h"),
+        (.., Some(minutes)) => format!("{minutes} min"),
+        _ => format!("{seconds} s"),
+    }
 }
 
 fn actions(text: &str) -> Option<Actions> {

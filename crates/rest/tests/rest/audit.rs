@@ -41,16 +41,16 @@ async fn every_change_says_who_did_what_to_whom() {
         (TestRequest::put(), at("/cam"), r#"{"name":"n"}"#, Deed::UpdateStream, stream, "name"),
         (TestRequest::post(), at("/cam/stop"), "", Deed::StopStream, stream, ""),
         (TestRequest::delete(), at("/cam"), "", Deed::RemoveStream, stream, ""),
-        (TestRequest::post(), at("/cam/subscribers"), put, Deed::PutSubscriber, alice, "play"),
+        (TestRequest::post(), at("/cam/subscribers"), put, Deed::PutSubscriber, alice, "may play"),
         (
             TestRequest::put(),
             at("/cam/subscribers/alice/block/60/play"),
             "",
             Deed::Block,
             alice,
-            "play for 60 s",
+            "watching, 1 min",
         ),
-        (TestRequest::put(), at("/cam/subscribers/alice/block/0/play"), "", Deed::Unblock, alice, "play"),
+        (TestRequest::put(), at("/cam/subscribers/alice/block/0/play"), "", Deed::Unblock, alice, "watching"),
         (TestRequest::delete(), at("/cam/subscribers/alice"), "", Deed::RemoveSubscriber, alice, ""),
         (TestRequest::delete(), at("/cam/subscribers"), "", Deed::RemoveSubscriber, stream, "all 1"),
         (
@@ -173,8 +173,8 @@ async fn the_log_is_paged_and_searched() {
     let answer = reply.json();
     let at = answer["entries"][0]["at"].as_u64().unwrap();
     let expected = json!({"matching": 70, "entries": [{
-        "at": at, "who": "REST", "from": "127.0.0.1", "what": "block", "app": "LiveApp", "stream": "cam",
-        "subscriber": "alice", "detail": "publish for 60 s"
+        "at": at, "who": "REST", "from": "127.0.0.1", "what": "block", "title": "Blocked", "app": "LiveApp", "stream": "cam",
+        "subscriber": "alice", "detail": "publishing, 1 min"
     }]});
     assert_eq!(answer, expected);
 }
