@@ -311,6 +311,8 @@ pub struct ListEvents {
     pub stream: StreamKey,
     /// Whose; `None` is everybody's.
     pub subscriber: Option<SubscriberId>,
+    /// Only those of subscribers whose ids contain this, in any case.
+    pub search: Option<String>,
     /// Ascending: the oldest first.
     pub order: Order,
     /// How many to skip.

@@ -248,6 +248,7 @@ async fn an_unknown_application_lets_nobody_in() {
     let events = ListEvents {
         stream: stream(),
         subscriber: None,
+        search: None,
         order: contract::registry::Order::Ascending,
         offset: 0,
         size: 10,

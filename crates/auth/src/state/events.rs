@@ -74,9 +74,12 @@ impl Events {
 
     pub(super) fn list(&self, ask: &ListEvents) -> EventPage {
         let of_stream = self.by_stream.get(&ask.stream).into_iter().flatten().map(|record| &record.event);
-        let his =
-            |event: &&ConnectionEvent| ask.subscriber.as_ref().is_none_or(|whose| event.subscriber == *whose);
-        let wanted: Vec<_> = of_stream.filter(his).collect();
+        let needle = ask.search.as_deref().unwrap_or_default().to_lowercase();
+        let asked_for = |event: &&ConnectionEvent| {
+            ask.subscriber.as_ref().is_none_or(|whose| event.subscriber == *whose)
+                && (needle.is_empty() || event.subscriber.as_str().to_lowercase().contains(&needle))
+        };
+        let wanted: Vec<_> = of_stream.filter(asked_for).collect();
         let page = |events: &mut dyn Iterator<Item = &&ConnectionEvent>| {
             events.skip(ask.offset).take(ask.size).map(|event| (*event).clone()).collect()
         };
