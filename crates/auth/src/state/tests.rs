@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contract::auth::{
     Authorize, Change, CodeKind, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
-    PutSubscriberError, RemoveSubscriber,
+    PutSubscriber, PutSubscriberError, RemoveSubscriber,
 };
 use contract::registry::Order;
 use contract::session::CloseReason;
@@ -92,7 +92,7 @@ impl World {
     }
 
     fn some_events(&self, order: Order, offset: usize, size: usize) -> Vec<Change> {
-        let ask = ListEvents { stream: stream(), subscriber: None, order, offset, size };
+        let ask = ListEvents { stream: stream(), subscriber: None, search: None, order, offset, size };
         self.state.list_events(&ask).events.into_iter().map(|event| event.change).collect()
     }
 }
@@ -221,6 +221,31 @@ async fn events_are_read_from_either_end() {
     assert_eq!(world.some_events(Order::Ascending, 0, 1), [Change::Connected]);
     assert_eq!(world.some_events(Order::Descending, 0, 1), [Change::Disconnected]);
     assert_eq!(world.some_events(Order::Descending, 1, 9), [Change::Connected]);
+}
+
+#[actix_rt::test]
+async fn events_are_searched_by_a_part_of_an_id() {
+    let mut world = World::new();
+    for who in ["alice", "malik", "bob"] {
+        world.login(who, Action::Play).unwrap();
+    }
+    let found = |search: &str| {
+        let search = Some(search.to_owned());
+        let ask = ListEvents {
+            stream: stream(),
+            subscriber: None,
+            search,
+            order: Order::Ascending,
+            offset: 0,
+            size: 9,
+        };
+        let page = world.state.list_events(&ask);
+        let who: Vec<_> = page.events.into_iter().map(|event| event.subscriber.to_string()).collect();
+        (page.matching, who.join(" "))
+    };
+    assert_eq!(found("ALI"), (2, "alice malik".to_owned()));
+    assert_eq!(found("bobby"), (0, String::new()));
+    assert_eq!(found("").0, 3);
 }
 
 #[actix_rt::test]
@@ -440,9 +465,12 @@ async fn a_period_is_the_settings_on_the_day_of_registration() {
     world.put("alice", Some(SECRET), 1);
     world.settings.security.period = 600;
     assert_eq!(world.view("alice").unwrap().period, Some(60));
+    let short = PutSubscriber { period: Some(9), ..put("bob", None, 1) };
+    assert_eq!(world.state.put(&short, &world.settings).unwrap_err(), PutSubscriberError::Period);
+    // Nobody asked for the application's own.
     world.settings.security.period = 9;
-    let refused = world.state.put(&put("bob", None, 1), &world.settings);
-    assert_eq!(refused.unwrap_err(), PutSubscriberError::Period);
+    world.put("bob", Some(SECRET), 1);
+    assert_eq!(world.view("bob").unwrap().period, Some(9));
     let refused = world.state.put(&put("bob", Some("SecretKey"), 1), &world.settings);
     assert_eq!(refused.unwrap_err(), PutSubscriberError::Secret);
 }
