@@ -20,7 +20,7 @@ use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, Refused};
 use crate::dto::{Answer, Applications, Liveness, SettingsAnswer, Version};
-use crate::gate::{self, Author, COOKIE, Leave, Own};
+use crate::gate::{self, Author, Leave, Own};
 use crate::path::{OfApp, public_host, read};
 
 /// The set-up token's header; in JSON it is `setupToken`.
@@ -131,7 +131,7 @@ fn note_failure(shared: &Shared, why: LoginError, email: String, from: IpAddr) {
 
 /// For every path: applications' APIs have none in common.
 fn cookie(req: &HttpRequest, value: String) -> Cookie<'static> {
-    Cookie::build(COOKIE, value)
+    Cookie::build(gate::cookie_name(req), value)
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
@@ -140,8 +140,8 @@ fn cookie(req: &HttpRequest, value: String) -> Cookie<'static> {
 }
 
 fn close_login(shared: &Shared, req: &HttpRequest) {
-    if let Some(cookie) = req.cookie(COOKIE) {
-        shared.logins.close(cookie.value());
+    if let Some(login) = gate::login(req) {
+        shared.logins.close(&login);
     }
 }
 

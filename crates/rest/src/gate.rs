@@ -15,12 +15,13 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use contract::accounts::{Account, Role};
 
-use crate::access::Caller;
+use crate::access::{Caller, is_secure};
 use crate::api::Shared;
 use crate::dialect::Refused;
 
-/// The login cookie. `__Host-` would need TLS, which not everybody has.
-pub(crate) const COOKIE: &str = "sluice_login";
+/// The login cookie: over TLS, and without. A browser that has one that is secure takes none
+/// of its name from plain HTTP, so whoever uses both has two.
+const COOKIES: [&str; 2] = ["__Host-sluice_login", "sluice_login"];
 
 /// Parts of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +74,19 @@ impl Author {
     }
 }
 
+/// What the login cookie is called where this request comes from.
+pub(crate) fn cookie_name(req: &HttpRequest) -> &'static str {
+    COOKIES[usize::from(!is_secure(req))]
+}
+
+/// The login that a request shows.
+pub(crate) fn login(req: &HttpRequest) -> Option<String> {
+    Some(req.cookie(cookie_name(req))?.value().to_owned())
+}
+
 /// Who is logged in, if anybody is.
 pub(crate) fn account(shared: &Shared, req: &HttpRequest) -> Option<Account> {
-    shared.logins.account(req.cookie(COOKIE)?.value(), shared.clock.now().mono)
+    shared.logins.account(&login(req)?, shared.clock.now().mono)
 }
 
 /// In an application's API, who was let in.

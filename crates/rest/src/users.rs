@@ -10,7 +10,7 @@ use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, Refused};
 use crate::dto::{Answer, User};
-use crate::gate::{Accounts, COOKIE, Leave, Own};
+use crate::gate::{self, Accounts, Leave, Own};
 use crate::path::read;
 
 type Answered = Result<HttpResponse, Refused>;
@@ -89,8 +89,8 @@ async fn change_password(shared: Data<Shared>, leave: Leave<Own>, req: HttpReque
     };
     let changed = shared.ask(&shared.links.change_password, ask).await?;
     let revision = changed.map_err(|why| refused(why, "newPassword"))?;
-    if let Some(cookie) = req.cookie(COOKIE) {
-        shared.logins.renew(cookie.value(), revision);
+    if let Some(login) = gate::login(&req) {
+        shared.logins.renew(&login, revision);
     }
     shared.note(&leave.author(), Deed::ChangePassword, About::default(), String::new()).await;
     Ok(dialect::ok(&Answer::silent_yes()))

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::seats::{Seat, Seats};
 use crate::api::Shared;
 use crate::dialect::{self, Refused};
-use crate::gate::COOKIE;
+use crate::gate;
 
 /// Between two events.
 const EVERY: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ pub(crate) fn watch(
     who: &Account,
     view: impl View,
 ) -> Result<HttpResponse, Refused> {
-    let cookie = req.cookie(COOKIE).ok_or(Refused::NotAuthenticated)?.value().to_owned();
+    let cookie = gate::login(req).ok_or(Refused::NotAuthenticated)?;
     let seat = shared.watching.seats.take(&who.email).ok_or(Refused::Crowded)?;
     let (tx, rx) = mpsc::channel(WAITING);
     rt::spawn(Watcher { shared: shared.clone(), cookie, tx, _seat: seat }.run(view));

@@ -8,7 +8,7 @@ use contract::settings::{PatchError, SettingsDocument};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::world::{Reply, World, local, no, result, with_json};
+use crate::world::{Reply, World, local, no, remote, result, with_json};
 
 const SETTINGS: &str = "/rest/v2/applications/settings/LiveApp";
 const LOGIN: &str = r#"{"email":"a@example.org","password":"hunter2"}"#;
@@ -95,9 +95,17 @@ async fn a_login_is_a_cookie_that_no_script_and_no_other_site_has() {
         assert!(cookie.contains(part), "{part} in {cookie}");
     }
     assert!(!cookie.contains("Path=/rest") && !cookie.contains("Secure"), "{cookie}");
-    let proxied = with_json(local(TestRequest::post(), "/rest/v2/users/authenticate"), LOGIN)
-        .append_header(("x-forwarded-proto", "https"));
-    assert!(world.call(proxied).await.header("set-cookie").contains("Secure"));
+    // A cookie of its own: a browser would not let the plain one replace it (RFC 6265bis,
+    // section 5.7).
+    let over_tls = |req: TestRequest| req.append_header(("x-forwarded-proto", "https"));
+    let proxied = over_tls(with_json(local(TestRequest::post(), "/rest/v2/users/authenticate"), LOGIN));
+    let proxied = world.call(proxied).await;
+    let secure = proxied.header("set-cookie");
+    assert!(secure.starts_with("__Host-sluice_login=") && secure.contains("Secure"), "{secure}");
+    let secure = secure.split(';').next().unwrap();
+    let me = |cookie: &str| remote(TestRequest::get(), "/rest/v2/panel/me", cookie);
+    assert_eq!(world.call(over_tls(me(secure))).await.status, 200);
+    assert_eq!(world.call(me(secure)).await.status, 401, "a cookie of TLS over plain HTTP");
     let asked = world.asked().remove(0);
     assert!(asked.contains("peer: 127.0.0.1") && !asked.contains("hunter2"), "{asked}");
 }
