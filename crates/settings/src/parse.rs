@@ -117,10 +117,22 @@ fn webrtc(document: &Document) -> Result<Webrtc, PatchError> {
     Ok(Webrtc {
         enabled: on(document, key::WEBRTC),
         start_timeout: Duration::from_millis(start.unsigned_abs()),
-        stun_uri: text(document, key::STUN),
+        stun_uri: ice_server(document, key::STUN)?,
         turn_username: text(document, key::TURN_USER),
         turn_credential: Secret::new(text(document, key::TURN_CREDENTIAL)),
     })
+}
+
+/// An address of RFC 7064 or RFC 7065 (section 3.1 of each), or none.
+fn ice_server(document: &Document, name: &str) -> Result<String, PatchError> {
+    let text = text(document, name);
+    let host = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let plain = |host: &str| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.is_empty() || host.is_some_and(plain) {
+        Ok(text)
+    } else {
+        Err(invalid(name, "must be empty or begin with stun:, stuns:, turn: or turns: and a host"))
+    }
 }
 
 // The kinds of known keys were checked when they were set.

@@ -106,6 +106,9 @@ fn values_out_of_range_name_their_field() {
     let rows = [
         ("timeTokenPeriod", json!(0)),
         ("timeTokenPeriod", json!(2_147_483_648_u64)),
+        ("stunServerURI", json!("stun.example.org:3478")),
+        ("stunServerURI", json!("turn:")),
+        ("stunServerURI", json!("stun:a b")),
         ("hlsSegmentType", json!("mpegts")),
         ("hlsTime", json!("61")),
         ("hlsListSize", json!(301)),
