@@ -68,7 +68,8 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut section = String::new();
     text.lines().enumerate().filter_map(move |(at, line)| {
         let line = line.trim();
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        // A comment may come after it.
+        if let Some((name, _)) = line.strip_prefix('[').and_then(|line| line.split_once(']')) {
             section = format!("{}.", name.trim());
             return None;
         }
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_problem_names_its_line_or_its_variable() {
-        let text = "a = 1\n# b = 2\n[http]\nlisten = 'x'\n\n[rtmp]\nlisten = 'y'\n";
+        let text = "a = 1\n# b = 2\n[http]\nlisten = 'x'\n\n[ rtmp ] # [its]\nlisten = 'y' # z = 1\n";
         let origin = Origin::new(Path::new("f"), text, vec!["SLUICE__HTTP__LISTEN".to_owned()]);
         let tell = |key| origin.tell(&Problem::new(key, "no"));
         assert_eq!(tell("a"), "f:1: a: no");
