@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_tests::http;
 use sluice_tests::machine;
-use sluice_tests::rest::Rest;
+use sluice_tests::rest::{Rest, broadcasts};
 use sluice_tests::server::{self, Home, Server};
 use sluice_tests::tls::Identity;
 
@@ -144,6 +145,65 @@ fn a_backup_of_a_running_server_brings_everything_back_on_another() {
     refused(&Home::new().unwrap(), &["restore", &whole], "damaged or incomplete");
     refused(&Home::new().unwrap(), &["restore", "README.md"], "not a backup");
     refused(&Home::new().unwrap(), &["backup", &bare], "holds no data");
+}
+
+/// How many guests come while backups are made.
+const GUESTS: usize = 300;
+
+#[test]
+fn a_backup_while_somebody_writes_is_one_moment_of_it() {
+    let server = Server::start().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let there = AtomicUsize::new(0);
+    let backups: Vec<_> = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let rest = server.rest();
+            for n in 0..GUESTS {
+                rest.add(STREAM, &guest(n), "play").unwrap();
+                rest.block(STREAM, &guest(n), 3600, "play").unwrap();
+                there.store(n + 1, Ordering::SeqCst);
+            }
+        });
+        let mut backups = Vec::new();
+        while !writer.is_finished() {
+            let file = files.path().join(backups.len().to_string()).to_str().unwrap().to_owned();
+            let before = there.load(Ordering::SeqCst);
+            good(&server.home, &["backup", "--with-key", &file], "");
+            // One more may be there whose block was not answered.
+            backups.push((file, before..=there.load(Ordering::SeqCst) + 1));
+        }
+        writer.join().unwrap();
+        backups
+    });
+    server.stop().unwrap();
+    assert!(backups.len() > 3, "only {} backups while somebody wrote", backups.len());
+    for at in [0, backups.len() / 2, backups.len() - 1] {
+        let (file, range) = &backups[at];
+        let home = Home::new().unwrap();
+        good(&home, &["restore", file], "");
+        let server = Server::start_on(home).unwrap();
+        let guests = guests(&server.rest());
+        assert!(range.contains(&guests.len()), "{} of {range:?}", guests.len());
+        for (n, one) in guests.iter().enumerate() {
+            assert_eq!(one["subscriberId"], guest(n), "somebody is missing");
+            let blocked = one["blockedType"] == "play";
+            assert!(blocked || n + 1 == guests.len(), "{one} came before the last and is not blocked");
+        }
+        server.stop().unwrap();
+    }
+}
+
+fn guest(n: usize) -> String {
+    format!("guest{n:04}")
+}
+
+/// All of them, in the order of their names.
+fn guests(rest: &Rest) -> Vec<Value> {
+    let page = |at: usize| {
+        let path = broadcasts(&format!("{STREAM}/subscribers/list/{at}/50"));
+        rest.must("GET", &path, None).unwrap().as_array().unwrap().clone()
+    };
+    (0..).step_by(50).map(page).take_while(|page| !page.is_empty()).flatten().collect()
 }
 
 /// The server knows who was there when the backup was made, and nobody else.
