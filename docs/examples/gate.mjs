@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 
 const [action, stream, subscriber, seconds] = process.argv.slice(2);
 const subscribers = `${process.env.SLUICE}/rest/v2/broadcasts/${encodeURIComponent(stream)}/subscribers`;
-const him = `${subscribers}/${encodeURIComponent(subscriber)}`;
+const viewer = `${subscribers}/${encodeURIComponent(subscriber)}`;
 
 async function call(method, url, body) {
   const response = await fetch(url, {
@@ -29,16 +29,20 @@ function secret() {
 
 const actions = {
   async admit() {
-    await call("POST", subscribers, { subscriberId: subscriber, b32Secret: secret(), type: "play" });
-    const { dataId: code } = await call("GET", `${him}/totp?type=play`);
+    const codeOfNow = async () => (await call("GET", `${viewer}/totp?type=play`)).dataId;
+    // To register again would replace the secret, and end what its codes have opened.
+    const code = await codeOfNow().catch(async () => {
+      await call("POST", subscribers, { subscriberId: subscriber, b32Secret: secret(), type: "play" });
+      return codeOfNow();
+    });
     console.log(`${process.env.SLUICE}/play.html?id=${stream}&subscriberId=${subscriber}&subscriberCode=${code}`);
   },
   async block() {
-    await call("PUT", `${him}/block/${Number(seconds)}/play`);
+    await call("PUT", `${viewer}/block/${Number(seconds)}/play`);
     console.log(`${subscriber} sees nothing of ${stream} for ${seconds} s`);
   },
   async unblock() {
-    await call("PUT", `${him}/block/0/play`);
+    await call("PUT", `${viewer}/block/0/play`);
     console.log(`${subscriber} sees ${stream} again`);
   },
 };

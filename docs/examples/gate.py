@@ -18,6 +18,10 @@ from urllib.request import Request, urlopen
 SLUICE = os.environ["SLUICE"]
 
 
+class Refused(SystemExit):
+    """What Sluice said; the program ends with it unless somebody catches it."""
+
+
 def call(method, url, body=None):
     text = json.dumps(body).encode() if body else None
     request = Request(url, text, {"Content-Type": "application/json"}, method=method)
@@ -25,34 +29,42 @@ def call(method, url, body=None):
         result = json.load(response)
     # Sluice answers as Ant Media Server does: a refusal may come with status 200.
     if not result["success"]:
-        raise SystemExit(result["message"])
+        raise Refused(result["message"])
     return result
 
 
 def admit(stream, subscriber):
-    # 20 bytes are 160 bits, what RFC 4226 (section 4) recommends: 32 characters of base32.
-    secret = base64.b32encode(secrets.token_bytes(20)).decode()
-    body = {"subscriberId": subscriber, "b32Secret": secret, "type": "play"}
-    call("POST", subscribers(stream), body)
-    code = call("GET", f"{him(stream, subscriber)}/totp?type=play")["dataId"]
+    try:
+        code = code_of_now(stream, subscriber)
+    except Refused:
+        # Not for everybody: to register again would replace the secret, and end what its
+        # codes have opened. 20 bytes are 160 bits, what RFC 4226 (section 4) recommends.
+        secret = base64.b32encode(secrets.token_bytes(20)).decode()
+        body = {"subscriberId": subscriber, "b32Secret": secret, "type": "play"}
+        call("POST", subscribers(stream), body)
+        code = code_of_now(stream, subscriber)
     print(f"{SLUICE}/play.html?id={stream}&subscriberId={subscriber}&subscriberCode={code}")
 
 
 def block(stream, subscriber, seconds):
-    call("PUT", f"{him(stream, subscriber)}/block/{int(seconds)}/play")
+    call("PUT", f"{one(stream, subscriber)}/block/{int(seconds)}/play")
     print(f"{subscriber} sees nothing of {stream} for {seconds} s")
 
 
 def unblock(stream, subscriber):
-    call("PUT", f"{him(stream, subscriber)}/block/0/play")
+    call("PUT", f"{one(stream, subscriber)}/block/0/play")
     print(f"{subscriber} sees {stream} again")
+
+
+def code_of_now(stream, subscriber):
+    return call("GET", f"{one(stream, subscriber)}/totp?type=play")["dataId"]
 
 
 def subscribers(stream):
     return f"{SLUICE}/rest/v2/broadcasts/{quote(stream, safe='')}/subscribers"
 
 
-def him(stream, subscriber):
+def one(stream, subscriber):
     return f"{subscribers(stream)}/{quote(subscriber, safe='')}"
 
 
