@@ -286,15 +286,23 @@ async fn statistics_group_events_by_subscriber_and_both_list_paths_mean_what_the
         "avgVideoBitrate": 0, "avgAudioBitrate": 0,
     }]);
     assert_eq!(reply.json(), expected);
-    assert!(world.asked()[1].contains("subscriber: Some(playerA), order: Ascending, offset: 0, size: 200"));
+    assert!(
+        world.asked()[1]
+            .contains("subscriber: Some(playerA), search: None, order: Ascending, offset: 0, size: 200")
+    );
 
     assert_eq!(world.get(&at("/connection-events/0/10")).await.json(), both);
-    assert!(world.asked()[0].contains("subscriber: None, order: Ascending, offset: 0, size: 10"));
+    assert!(
+        world.asked()[0].contains("subscriber: None, search: None, order: Ascending, offset: 0, size: 10")
+    );
     world.get(&at("/connection-events/2/10?subscriberId=playerA")).await;
-    assert!(world.asked()[0].contains("subscriber: Some(playerA), order: Ascending, offset: 2, size: 10"));
-    let newest = world.get(&at("/connection-events/0/10?order_by=desc")).await;
+    assert!(
+        world.asked()[0]
+            .contains("subscriber: Some(playerA), search: None, order: Ascending, offset: 2, size: 10")
+    );
+    let newest = world.get(&at("/connection-events/0/10?order_by=desc&search=yer")).await;
     assert_eq!(newest.header("x-total-count"), "2");
-    assert!(world.asked()[0].contains("order: Descending"));
+    assert!(world.asked()[0].contains(r#"search: Some("yer"), order: Descending"#));
     let bad = world.get(&at("/connection-events/0/10?subscriberId=a%7Cb")).await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
 }
