@@ -10,7 +10,7 @@ use crate::http::{self, Answer};
 use crate::wait::eventually;
 
 /// Whoever logs in; the first user is made on the first login.
-const EMAIL: &str = "operator@example.org";
+pub const EMAIL: &str = "operator@example.org";
 const PASSWORD: &str = "not-a-secret-of-anyone";
 
 /// A client. Every call has a connection of its own.

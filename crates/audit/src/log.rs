@@ -114,7 +114,9 @@ fn matches(entry: &AuditEntry, needle: &[u8]) -> bool {
         about.subscriber.as_ref().map(|subscriber| subscriber.as_str()),
         Some(entry.detail.as_str()),
     ];
+    let place = about.app.as_ref().zip(about.stream.as_ref()).map(|(app, stream)| format!("{app}/{stream}"));
     needle.is_empty()
+        || place.is_some_and(|place| holds(&place, needle))
         || parts.into_iter().flatten().any(|part| holds(part, needle))
         || holds(&entry.from.to_string(), needle)
 }
@@ -169,6 +171,8 @@ mod tests {
         for (needle, found) in [
             ("admin@", vec![1]),
             ("BLOCK", vec![1]),
+            ("Stopped stream", vec![2]),
+            ("live/cam", vec![2, 1]),
             ("stop", vec![2]),
             ("cam", vec![2, 1]),
             ("älli", vec![2, 1]),

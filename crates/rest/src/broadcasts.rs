@@ -1,7 +1,7 @@
 //! Streams: make, show, change, remove, stop (C§2.3).
 
 use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, guard};
 use contract::audit::{About, Deed};
 use contract::auth::NotStored;
 use contract::registry::{
@@ -24,7 +24,8 @@ type Answered = Result<HttpResponse, Refused>;
 
 /// Adds the routes. Those of one fixed word go before those that take any id.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(web::resource("/create").route(web::post().to(create)))
+    // A stream may have this name; by other methods it is one.
+    cfg.service(web::resource("/create").guard(guard::Post()).route(web::post().to(create)))
         .service(web::resource("/list/{offset}/{size}").route(read().to(list)))
         .service(web::resource(["", "/"]).route(web::delete().to(remove_many)))
         .service(web::resource("/{id}/start").route(web::post().to(start)))

@@ -44,7 +44,7 @@ async fn add(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Answer
     Ok(dialect::ok(&Answer::silent_yes()))
 }
 
-async fn change(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Answered {
+async fn change(shared: Data<Shared>, leave: Leave<Accounts>, req: HttpRequest, body: Body) -> Answered {
     let fields = body.or_empty();
     let ask = ChangeAccount {
         email: fields.short_text("email")?.unwrap_or_default(),
@@ -54,7 +54,14 @@ async fn change(shared: Data<Shared>, leave: Leave<Accounts>, body: Body) -> Ans
         password: fields.short_text("newPassword")?.map(Secret::new),
     };
     let detail = changes(&ask);
+    let own = ask.email == leave.account.email;
     shared.ask(&shared.links.change_account, ask).await?.map_err(|why| refused(why, "newPassword"))?;
+    // The login that changes its own account goes on.
+    if let Some((login, now)) = gate::login(&req).zip(shared.accounts.get(&leave.account.email))
+        && own
+    {
+        shared.logins.renew(&login, now.revision);
+    }
     shared.note(&leave.author(), Deed::ChangeAccount, About::default(), detail).await;
     Ok(dialect::ok(&Answer::silent_yes()))
 }

@@ -229,8 +229,17 @@ impl Config {
     }
 }
 
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 /// What is to be logged.
 pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter> {
+    // To the filter any other word is the name of a module, of which there is none.
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let words = config.log.level.split(',').map(str::trim);
+    let mut words = words.filter(|word| word.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    if let Some(word) = words.find(|word| !is_level(word)) {
+        bail!("{word:?} is no level; there are {}", LEVELS.join(", "));
+    }
     Ok(EnvFilter::try_new(&config.log.level)?)
 }
 
@@ -283,6 +292,7 @@ mod tests {
             ),
             ("[tls]\nkey = 'k'", "sluice.toml: tls.certificate: certificate and key belong together"),
             ("[log]\nlevel = 'a=b=c'", "sluice.toml:2: log.level: "),
+            ("[log]\nlevel = 'info,verbose'", "sluice.toml:2: log.level: \"verbose\" is no level"),
             ("drain_seconds = 4000", "sluice.toml:1: drain_seconds: more than 3600"),
             ("[webrtc]\nannounced = ['0.0.0.0']", "sluice.toml:2: webrtc.announced: "),
             ("[rtmp]\nmax_connections = 0", "sluice.toml:2: rtmp.max_connections: "),
@@ -316,6 +326,7 @@ mod tests {
     fn the_environment_wins_and_may_hold_lists() {
         let config = parse("[http]\nlisten = '127.0.0.1:1'", env("SLUICE__HTTP__LISTEN", "127.0.0.1:2"));
         assert_eq!(config.unwrap().http.listen.port(), 2);
+        assert!(parse("", env("SLUICE__LOG__LEVEL", "Warn,sluice_rest=debug,hyper=off")).is_ok());
         let config = parse("", env("SLUICE__WEBRTC__ANNOUNCED", "['192.0.2.1', '::1']"));
         assert_eq!(config.unwrap().webrtc.announced.len(), 2);
     }

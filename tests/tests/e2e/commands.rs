@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sluice_tests::http;
 use sluice_tests::machine;
-use sluice_tests::rest::{Rest, broadcasts};
+use sluice_tests::rest::{EMAIL, Rest, broadcasts};
 use sluice_tests::server::{self, Home, Server};
 use sluice_tests::tls::Identity;
 
 const STREAM: &str = "saved";
 const ALICE: &str = "alice";
-const EMAIL: &str = "second@example.org";
+const SECOND: &str = "second@example.org";
 
 /// Runs the server's binary on a home; gives how it ended and what it said.
 fn sluice(home: &Home, words: &[&str], input: &str) -> Result<Output> {
@@ -50,21 +50,21 @@ fn logs_in(rest: &Rest, email: &str, password: &str) -> bool {
 fn accounts_are_made_and_mended_while_the_server_runs_and_while_it_does_not() {
     let server = Server::start().unwrap();
     let (home, rest) = (server.home.clone(), server.rest());
-    good(&home, &["user", "add", EMAIL], "first password\n");
-    assert!(logs_in(&rest, EMAIL, "first password"));
-    refused(&home, &["user", "add", EMAIL, "--generate"], "the account exists");
+    good(&home, &["user", "add", SECOND], "first password\n");
+    assert!(logs_in(&rest, SECOND, "first password"));
+    refused(&home, &["user", "add", SECOND, "--generate"], "the account exists");
     refused(&home, &["user", "reset", "nobody@example.org", "--generate"], "no such account");
-    refused(&home, &["user", "reset", EMAIL], "no password");
-    let said = good(&home, &["user", "reset", EMAIL, "--generate"], "");
+    refused(&home, &["user", "reset", SECOND], "no password");
+    let said = good(&home, &["user", "reset", SECOND, "--generate"], "");
     let password = said.lines().find_map(|line| line.strip_prefix("Password: ")).unwrap();
-    assert!(logs_in(&rest, EMAIL, password) && !logs_in(&rest, EMAIL, "first password"));
+    assert!(logs_in(&rest, SECOND, password) && !logs_in(&rest, SECOND, "first password"));
     server.check_log(&[password, "first password"]).unwrap();
     let home = server.stop().unwrap();
 
-    good(&home, &["user", "reset", EMAIL], "last password\n");
+    good(&home, &["user", "reset", SECOND], "last password\n");
     let server = Server::start_on(home).unwrap();
     let rest = server.rest();
-    rest.login_as(EMAIL, "last password").unwrap();
+    rest.login_as(SECOND, "last password").unwrap();
     let log = rest.must("GET", "/rest/v2/panel/audit?search=by+command&size=9", None).unwrap();
     let told: Vec<_> = log["entries"].as_array().unwrap().iter().map(|e| e["what"].clone()).collect();
     assert_eq!(told, ["change_account", "change_account", "add_account"], "newest first");
@@ -76,7 +76,7 @@ fn a_login_ends_with_its_account_and_with_its_server_whoever_has_the_name_then()
     let server = Server::start().unwrap();
     let rest = server.rest();
     rest.login().unwrap();
-    let user = json!({"email": EMAIL, "password": "their own", "userType": "ADMIN"});
+    let user = json!({"email": SECOND, "password": "their own", "userType": "ADMIN"});
     let add = || rest.succeed("POST", "/rest/v2/users", Some(&user)).unwrap();
     let log_in =
         || server.rest().succeed("POST", "/rest/v2/users/authenticate", Some(&user)).unwrap().cookies();
@@ -87,13 +87,27 @@ fn a_login_ends_with_its_account_and_with_its_server_whoever_has_the_name_then()
     add();
     let first = log_in();
     assert!(is_known(&server, &first));
-    rest.succeed("DELETE", &format!("/rest/v2/users/{EMAIL}"), None).unwrap();
+    rest.succeed("DELETE", &format!("/rest/v2/users/{SECOND}"), None).unwrap();
     add();
     assert!(!is_known(&server, &first));
     let second = log_in();
     assert!(is_known(&server, &second));
     let server = Server::start_on(server.stop().unwrap()).unwrap();
     assert!(!is_known(&server, &second));
+    server.stop().unwrap();
+}
+
+#[test]
+fn another_password_ends_all_logins_but_the_one_that_set_it() {
+    let server = Server::start().unwrap();
+    let (here, elsewhere) = (server.rest(), server.rest());
+    here.login().unwrap();
+    elsewhere.login().unwrap();
+    let changed = json!({"email": EMAIL, "newPassword": "another one", "userType": "ADMIN"});
+    here.succeed("PUT", "/rest/v2/users", Some(&changed)).unwrap();
+    here.settings().unwrap();
+    assert!(elsewhere.settings().is_err());
+    assert!(logs_in(&elsewhere, EMAIL, "another one"));
     server.stop().unwrap();
 }
 

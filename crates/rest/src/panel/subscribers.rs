@@ -120,7 +120,7 @@ fn lines(path: &OfStream, text: &str) -> Result<Vec<Line>, Refused> {
     Ok(records
         .map(|record| {
             let mut line = line(path, &columns, &record);
-            if !seen.insert(line.id.clone()) && line.wanted.is_ok() {
+            if line.wanted.is_ok() && !seen.insert(line.id.clone()) {
                 line.wanted = Err("subscriberId is in the file twice; the first counts".to_owned());
             }
             line

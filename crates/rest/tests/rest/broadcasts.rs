@@ -80,6 +80,9 @@ async fn a_stream_is_made_with_a_given_or_a_new_id() {
         let (_, id) = asked.split_once("id: ").unwrap();
         assert_eq!(id.find(' '), Some(24), "{asked}");
     }
+    // By any other method it is a stream's name.
+    world.script().get_stream = Some(idle("create"));
+    assert_eq!(world.get(&at("/create")).await.json()["streamId"], "create");
 }
 
 #[actix_web::test]

@@ -12,7 +12,9 @@ export function beside<Name extends string>(
   const text = told(error);
   const named = error instanceof ApiError ? names.find((name) => name === error.field) : undefined;
   const field = named ?? names.find((name) => words[name]?.test(text));
-  return (field ? { [field]: text } : { form: text }) as Errors<Name>;
+  // Beside its field a message need not name it.
+  const bare = field && text.startsWith(`${field}: `) ? text.slice(field.length + 2) : text;
+  return (field ? { [field]: bare } : { form: text }) as Errors<Name>;
 }
 
 /** Moves to the first field that is wrong, once it is marked. */
