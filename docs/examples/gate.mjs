@@ -9,16 +9,30 @@ const [action, stream, subscriber, seconds] = process.argv.slice(2);
 const subscribers = `${process.env.SLUICE}/rest/v2/broadcasts/${encodeURIComponent(stream)}/subscribers`;
 const viewer = `${subscribers}/${encodeURIComponent(subscriber)}`;
 
-async function call(method, url, body) {
+async function ask(method, url, body) {
   const response = await fetch(url, {
     method,
     headers: { "Content-Type": "application/json" },
     body: body && JSON.stringify(body),
   });
-  const result = await response.json();
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  return response.json();
+}
+
+async function call(method, url, body) {
+  const result = await ask(method, url, body);
   // Sluice answers as Ant Media Server does: a refusal may come with status 200.
-  if (!result.success) throw new Error(`${response.status}: ${result.message}`);
+  if (!result.success) throw new Error(result.message);
   return result;
+}
+
+async function isRegistered() {
+  const size = 50;
+  for (let offset = 0; ; offset += size) {
+    const some = await ask("GET", `${subscribers}/list/${offset}/${size}?search=${encodeURIComponent(subscriber)}`);
+    if (some.some((one) => one.subscriberId === subscriber)) return true;
+    if (some.length < size) return false;
+  }
 }
 
 // 32 characters of base32 are 160 bits, what RFC 4226 (section 4) recommends.
@@ -29,12 +43,11 @@ function secret() {
 
 const actions = {
   async admit() {
-    const codeOfNow = async () => (await call("GET", `${viewer}/totp?type=play`)).dataId;
     // To register again would replace the secret, and end what its codes have opened.
-    const code = await codeOfNow().catch(async () => {
+    if (!(await isRegistered())) {
       await call("POST", subscribers, { subscriberId: subscriber, b32Secret: secret(), type: "play" });
-      return codeOfNow();
-    });
+    }
+    const { dataId: code } = await call("GET", `${viewer}/totp?type=play`);
     console.log(`${process.env.SLUICE}/play.html?id=${stream}&subscriberId=${subscriber}&subscriberCode=${code}`);
   },
   async block() {

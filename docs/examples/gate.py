@@ -12,37 +12,47 @@ import json
 import os
 import secrets
 import sys
+from itertools import count
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 SLUICE = os.environ["SLUICE"]
 
 
-class Refused(SystemExit):
-    """What Sluice said; the program ends with it unless somebody catches it."""
-
-
-def call(method, url, body=None):
+def ask(method, url, body=None):
     text = json.dumps(body).encode() if body else None
     request = Request(url, text, {"Content-Type": "application/json"}, method=method)
     with urlopen(request, timeout=10) as response:
-        result = json.load(response)
+        return json.load(response)
+
+
+def call(method, url, body=None):
+    result = ask(method, url, body)
     # Sluice answers as Ant Media Server does: a refusal may come with status 200.
     if not result["success"]:
-        raise Refused(result["message"])
+        raise SystemExit(result["message"])
     return result
 
 
+def is_registered(stream, subscriber):
+    size = 50
+    for offset in count(0, size):
+        search = f"list/{offset}/{size}?search={quote(subscriber, safe='')}"
+        some = ask("GET", f"{subscribers(stream)}/{search}")
+        if any(each["subscriberId"] == subscriber for each in some):
+            return True
+        if len(some) < size:
+            return False
+
+
 def admit(stream, subscriber):
-    try:
-        code = code_of_now(stream, subscriber)
-    except Refused:
-        # Not for everybody: to register again would replace the secret, and end what its
-        # codes have opened. 20 bytes are 160 bits, what RFC 4226 (section 4) recommends.
+    # To register again would replace the secret, and end what its codes have opened.
+    if not is_registered(stream, subscriber):
+        # 20 bytes are 160 bits, what RFC 4226 (section 4) recommends: 32 characters of base32.
         secret = base64.b32encode(secrets.token_bytes(20)).decode()
         body = {"subscriberId": subscriber, "b32Secret": secret, "type": "play"}
         call("POST", subscribers(stream), body)
-        code = code_of_now(stream, subscriber)
+    code = call("GET", f"{one(stream, subscriber)}/totp?type=play")["dataId"]
     print(f"{SLUICE}/play.html?id={stream}&subscriberId={subscriber}&subscriberCode={code}")
 
 
@@ -54,10 +64,6 @@ def block(stream, subscriber, seconds):
 def unblock(stream, subscriber):
     call("PUT", f"{one(stream, subscriber)}/block/0/play")
     print(f"{subscriber} sees {stream} again")
-
-
-def code_of_now(stream, subscriber):
-    return call("GET", f"{one(stream, subscriber)}/totp?type=play")["dataId"]
 
 
 def subscribers(stream):

@@ -164,9 +164,9 @@ pub struct AddAccount {
 }
 
 /// Changes an account; what is `None` stays. Another password ends the logins of
-/// the old one.
+/// the old one. Answers its revision, by which a login that asked goes on.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<(), AccountError>")]
+#[rtype(result = "Result<u64, AccountError>")]
 pub struct ChangeAccount {
     /// Login name, which does not change.
     pub email: String,

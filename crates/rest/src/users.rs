@@ -55,12 +55,10 @@ async fn change(shared: Data<Shared>, leave: Leave<Accounts>, req: HttpRequest, 
     };
     let detail = changes(&ask);
     let own = ask.email == leave.account.email;
-    shared.ask(&shared.links.change_account, ask).await?.map_err(|why| refused(why, "newPassword"))?;
-    // The login that changes its own account goes on.
-    if let Some((login, now)) = gate::login(&req).zip(shared.accounts.get(&leave.account.email))
-        && own
-    {
-        shared.logins.renew(&login, now.revision);
+    let changed = shared.ask(&shared.links.change_account, ask).await?;
+    let revision = changed.map_err(|why| refused(why, "newPassword"))?;
+    if let Some(login) = gate::login(&req).filter(|_| own) {
+        shared.logins.renew(&login, revision);
     }
     shared.note(&leave.author(), Deed::ChangeAccount, About::default(), detail).await;
     Ok(dialect::ok(&Answer::silent_yes()))

@@ -107,6 +107,10 @@ impl Settings {
     }
 }
 
+/// Texts of which an earlier version took more than this one, and which protect nobody: no
+/// reason not to start.
+const FORSAKEN: [&str; 1] = [dialect::STUN];
+
 impl App {
     fn load(app: &AppName, record: Option<&[u8]>) -> Result<Self, LoadError> {
         let stored = match record.map(serde_json::from_slice::<Stored>) {
@@ -117,8 +121,16 @@ impl App {
         };
         let wrong = |cause| LoadError::Invalid { app: app.clone(), cause };
         // Merging checks kinds again: a key may be known now that was not then.
-        let document = Document::default().merged(&stored.values).map_err(wrong)?;
-        let parsed = Arc::new(parse(&document).map_err(wrong)?);
+        let mut document = Document::default().merged(&stored.values).map_err(wrong)?;
+        let mut parsed = parse(&document);
+        if let Err(PatchError::Invalid { field, .. }) = &parsed
+            && FORSAKEN.contains(&field.as_str())
+        {
+            tracing::warn!(%app, field, "what is stored of this setting is refused now; it is empty instead");
+            document = document.merged(&Map::from_iter([(field.clone(), "".into())])).map_err(wrong)?;
+            parsed = parse(&document);
+        }
+        let parsed = Arc::new(parsed.map_err(wrong)?);
         Ok(Self { revision: stored.revision, document, parsed })
     }
 

@@ -132,7 +132,7 @@ const ROWS: &[Words] = &[
         key::STUN,
         "STUN or TURN server",
         "What clients of the SDK, of WHIP and of WHEP are told to use to find their way, such as \
-         stun:stun.example.org:3478. Empty: none. The server's own pages need none.",
+         stun:stun.example.org:3478. Empty: none. The server's own pages do not use it.",
     ),
     (REALTIME, key::TURN_USER, "TURN user name", "For a TURN server that asks for one."),
     (REALTIME, key::TURN_CREDENTIAL, "TURN password", "For a TURN server that asks for one."),

@@ -167,13 +167,14 @@ impl Handler<AddAccount> for Accounts {
 }
 
 impl Handler<ChangeAccount> for Accounts {
-    type Result = Changing;
+    type Result = AtomicResponse<Self, Result<u64, AccountError>>;
 
-    fn handle(&mut self, ask: ChangeAccount, _: &mut Self::Context) -> Changing {
+    fn handle(&mut self, ask: ChangeAccount, _: &mut Self::Context) -> Self::Result {
         match self.changed(&ask) {
             Ok(record) => {
+                let revision = record.revision;
                 let written = self.write(ask.email, record, ask.password);
-                AtomicResponse::new(Box::pin(written.map(|done, _, _| done.map_err(AccountError::from))))
+                AtomicResponse::new(Box::pin(written.map(move |done, _, _| Ok(done.map(|()| revision)?))))
             }
             Err(why) => refuse(why),
         }

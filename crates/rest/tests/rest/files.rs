@@ -79,7 +79,7 @@ async fn a_file_adds_subscribers_and_says_which_lines_it_could_not_take() {
     let frank = put.iter().find(|asked| asked.contains("frank")).unwrap();
     assert!(frank.contains("secret: None") && frank.contains("limit: 1"), "{frank}");
     let noted = world.noted().remove(0);
-    assert_eq!((noted.what, noted.detail.as_str()), (audit::Deed::ImportSubscribers, "2 added, 7 refused"));
+    assert_eq!((noted.what, noted.detail.as_str()), (audit::Deed::ImportSubscribers, "3 added, 7 refused"));
 }
 
 #[actix_web::test]

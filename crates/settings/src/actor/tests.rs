@@ -37,6 +37,20 @@ fn period(view: &SettingsView) -> u32 {
 }
 
 #[actix_rt::test]
+async fn what_an_earlier_version_stored_and_this_one_refuses_keeps_no_server_from_starting() {
+    let store = Store::memory();
+    let (settings, _) = start(&store);
+    settings.send(patch(json!({"timeTokenPeriod": 30}))).await.unwrap().unwrap();
+    let old = json!({"revision": 3, "values": {"stunServerURI": "stun.example.org", "timeTokenPeriod": 30}});
+    let mut batch = Batch::new();
+    batch.put(SETTINGS, b"live", &serde_json::to_vec(&old).unwrap());
+    store.commit(batch).await.unwrap();
+    let (settings, view) = start(&store);
+    let document = settings.send(GetSettings { app: live() }).await.unwrap().unwrap();
+    assert_eq!((period(&view), &document.values["stunServerURI"]), (30, &json!("")));
+}
+
+#[actix_rt::test]
 async fn a_change_is_seen_by_everybody_and_survives_a_restart() {
     let store = Store::memory();
     let (settings, view) = start(&store);
