@@ -146,9 +146,15 @@ test('a session is stopped from the list', async ({ page, context, server, probl
 
 test('a subscriber is added with a secret that is valid, and shown as a QR code', async ({ page }) => {
   await logIn(page.request);
+  // Who is found by the same search must not lend a period of another length.
+  await page.request.post(REST, { data: { subscriberId: 'Malice', type: 'play', totpExpiryPeriodSeconds: 30 } });
+  const every = (seconds: number) => page.request.post('/rest/v2/applications/settings/live', { data: { timeTokenPeriod: seconds } });
+  await every(90);
   await page.goto(SUBSCRIBERS);
   await page.getByRole('button', { name: 'Add a subscriber' }).click();
   const dialog = page.getByRole('dialog');
+  await expect(dialog.getByLabel('Code period')).toHaveValue('');
+  await expect(dialog.getByLabel('Code period')).toHaveAttribute('placeholder', "The application's");
   await expect(dialog.getByLabel('Secret', { exact: true })).toHaveValue(/^[A-Z2-7]{32}$/);
   await dialog.getByLabel('Subscriber id').fill('bob');
   await dialog.getByRole('button', { name: 'Add the subscriber' }).click();
@@ -164,10 +170,13 @@ test('a subscriber is added with a secret that is valid, and shown as a QR code'
   const said = await qrCode(dialog.getByRole('img', { name: 'QR code' }));
   await expect(dialog.getByText(/^[A-Z2-7]{32}$/)).toHaveText(said.searchParams.get('secret') ?? '');
   expect(decodeURIComponent(said.pathname)).toContain(`alice@${STREAM}`);
+  expect(said.searchParams.get('period')).toBe('90');
   // It is not shown again, so a key that is pressed too much does not take it away.
   await page.keyboard.press('Escape');
   await dialog.getByRole('button', { name: 'Done' }).click();
   await expect(page.getByTestId('subscriber-alice')).toContainText('play');
+  await every(60);
+  await page.request.delete(`${REST}/Malice`);
   // A phone makes the code that the server makes.
   await expect
     .poll(async () => {
@@ -460,7 +469,7 @@ test('a publisher is blocked from the list of sessions, and its events tell of i
 
 test('a secret is replaced, and a subscriber removed', async ({ page }) => {
   await logIn(page.request);
-  await page.request.post(REST, { data: { subscriberId: 'Zoë with a space', b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: 'play' } });
+  await page.request.post(REST, { data: { subscriberId: 'Zoë with a space', b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: 'play', totpExpiryPeriodSeconds: 45 } });
   await page.goto(SUBSCRIBERS);
   await page.getByLabel('Search subscribers').fill('Zoë with ');
   const row = page.getByTestId('subscriber-Zoë with a space');
@@ -468,6 +477,7 @@ test('a secret is replaced, and a subscriber removed', async ({ page }) => {
   await row.getByRole('button', { name: /^More/ }).click();
   await page.getByRole('menuitem', { name: 'New secret and QR code' }).click();
   const dialog = page.getByRole('dialog');
+  await expect(dialog.getByLabel('Code period')).toHaveValue('45');
   await dialog.getByLabel('Secret', { exact: true }).fill('1');
   await dialog.getByRole('button', { name: /secret/i }).last().click();
   await expect(dialog.getByLabel('Secret', { exact: true })).toHaveAttribute('aria-invalid', 'true');

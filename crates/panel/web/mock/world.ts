@@ -123,10 +123,13 @@ export class World {
       return yes();
     }
     if (is('POST', /\/subscribers\/import$/)) return ok({ added: 3, refused: [{ line: 3, subscriberId: 'x', message: 'subscriberId must have at least 4 characters' }] });
-    if (is('POST', /\/subscribers$/)) return ((this.subscribers = this.subscribers.filter((s) => s.subscriberId !== sent()['subscriberId'])), this.subscribers.unshift({ ...this.subscribers[5]!, ...(sent() as object) }), yes());
+    if (is('POST', /\/subscribers$/)) return ((this.subscribers = this.subscribers.filter((s) => s.subscriberId !== sent()['subscriberId'])), this.subscribers.unshift({ ...this.subscribers[5]!, ...(sent() as object), totpExpiryPeriodSeconds: Number(sent()['totpExpiryPeriodSeconds'] ?? this.settings['timeTokenPeriod']) }), yes());
     if ((found = is('GET', /\/connection-events\/(\d+)\/(\d+)$/))) {
       const [from, size] = [Number(found[1]), Math.min(50, Number(found[2]))];
-      return ok(Array.from({ length: Math.max(0, Math.min(size, 10_000 - from)) }, (_, at) => from + at).map((n) => ({ timestamp: START - n * 61_000, eventType: n % 2 ? 'connected' : 'disconnected', type: 'play', eventProtocol: 'webrtc', subscriberId: `viewer-0000${n % 9}` })), { 'x-total-count': '10000' });
+      const [sid, search] = [url.searchParams.get('subscriberId'), (url.searchParams.get('search') ?? '').toLowerCase()];
+      const all = Array.from({ length: 10_000 }, (_, n) => ({ timestamp: START - n * 61_000, eventType: n % 2 ? 'connected' : 'disconnected', type: 'play', eventProtocol: 'webrtc', subscriberId: `viewer-0000${n % 9}` }));
+      const kept = all.filter((e) => (sid ? e.subscriberId === sid : e.subscriberId.includes(search)));
+      return ok(kept.slice(from, from + size), { 'x-total-count': String(kept.length) });
     }
     return yes();
   }

@@ -81,7 +81,8 @@ export interface NewSubscriber {
   b32Secret: string;
   type: Action;
   concurrentConnectionsLimit: number;
-  totpExpiryPeriodSeconds: number;
+  /** `null`: the application's. */
+  totpExpiryPeriodSeconds: number | null;
 }
 export interface ConnectionEvent {
   timestamp: number;
@@ -294,6 +295,16 @@ export const api = {
 
   subscribers: (app: string, id: string, offset: number, size: number, search: string, signal?: AbortSignal) =>
     page<Subscriber>(`${stream(app, id)}/subscribers/list/${offset}/${size}?${query({ search })}`, signal),
+  /** One of them, whom only the list shows. */
+  subscriber: async (app: string, id: string, sid: string) => {
+    for (let offset = 0; ; ) {
+      const { rows } = await api.subscribers(app, id, offset, 50, sid);
+      const found = rows.find((row) => row.subscriberId === sid);
+      if (found) return found;
+      if (!rows.length) throw new ApiError(404, inWords(404));
+      offset += rows.length;
+    }
+  },
   putSubscriber: (app: string, id: string, subscriber: NewSubscriber) =>
     result(`${stream(app, id)}/subscribers`, { method: 'POST', json: subscriber }),
   removeSubscriber: (app: string, id: string, sid: string) =>
