@@ -352,6 +352,9 @@ test('subscribers come in from a CSV file, bad lines are told, and go out again'
   await page.getByLabel('File').setInputFiles({ name: 'subscribers.csv', mimeType: 'text/csv', buffer: Buffer.from(csv) });
   const dialog = page.getByRole('dialog');
   await expect(dialog.getByLabel('Lines')).toHaveValue(/imported-59/);
+  await page.getByLabel('File').setInputFiles({ name: 'old.csv', mimeType: 'text/csv', buffer: Buffer.from('subscriberId,subscriberName\nolder,Zoë', 'latin1') });
+  await expect(dialog.getByRole('alert')).toHaveText('The file is not UTF-8. Save it as CSV UTF-8.');
+  await expect(dialog.getByLabel('Lines')).toHaveValue(/imported-59/);
   await dialog.getByRole('button', { name: 'Import' }).click();
   await expect(dialog.getByRole('status')).toContainText('60 added, 1 refused');
   await expect(dialog.getByText(/Line 62/)).toBeVisible();
