@@ -475,8 +475,10 @@ test('a publisher is blocked from the list of sessions, and its events tell of i
   const rows = page.getByRole('row').filter({ hasText: 'carol' });
   await expect(rows).toHaveCount(2);
   await expect(rows.first()).toContainText('disconnected');
-  await page.getByLabel('Subscriber id').fill('nobody-at-all');
-  await expect(page.getByText('No connection was recorded')).toBeVisible();
+  await page.getByLabel('Search events').fill('nobody-at-all');
+  await expect(page.getByText('No event matches “nobody-at-all”.')).toBeVisible();
+  await page.getByLabel('Search events').fill('AROL');
+  await expect(rows).toHaveCount(2);
 });
 
 test('a secret is replaced, and a subscriber removed', async ({ page }) => {

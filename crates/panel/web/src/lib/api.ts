@@ -320,10 +320,10 @@ export const api = {
       await ask(`${live(app, id)}/subscribers/import`, { method: 'POST', text: { type: 'text/csv', body: csv } })
     ).json()) as Imported,
   subscribersCsv: (app: string, id: string) => `${live(app, id)}/subscribers.csv`,
-  /** Newest first. */
-  connectionEvents: (app: string, id: string, offset: number, size: number, sid: string, signal?: AbortSignal) =>
+  /** Newest first: those of one subscriber, or of all whose id holds what is searched. */
+  connectionEvents: (app: string, id: string, offset: number, size: number, of: { subscriberId: string } | { search: string }, signal?: AbortSignal) =>
     page<ConnectionEvent>(
-      `${stream(app, id)}/connection-events/${offset}/${size}?${query({ order_by: 'desc', ...(sid ? { subscriberId: sid } : {}) })}`,
+      `${stream(app, id)}/connection-events/${offset}/${size}?${query({ order_by: 'desc', ...of })}`,
       signal,
     ),
 
