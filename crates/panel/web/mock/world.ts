@@ -106,7 +106,12 @@ export class World {
     }
     if (path === '/rest/v2/user-list') return ok(this.users);
     if (is('POST', /\/users$/)) return (this.users.push({ ...(sent() as (typeof this.users)[0]), appNameUserType: { system: 'USER' } }), yes());
-    if (path === '/rest/v2/panel/audit') return ok({ matching: 10_000, entries: Array.from({ length: 50 }, (_, n) => this.entry(n)) });
+    if (path === '/rest/v2/panel/audit') {
+      const search = (url.searchParams.get('search') ?? '').toLowerCase();
+      const all = Array.from({ length: 10_000 }, (_, n) => this.entry(n)).filter((e) => Object.values(e).join('\n').toLowerCase().includes(search));
+      const offset = Number(url.searchParams.get('offset'));
+      return ok({ matching: all.length, entries: all.slice(offset, offset + 50) });
+    }
     if (is('GET', /thumbnail$/)) return { status: 200, type: 'image/svg+xml', body: '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 18"><rect width="32" height="18" fill="#335"/><circle cx="16" cy="9" r="5" fill="#e93"/></svg>' };
     if ((found = is('GET', /\/subscribers\/list\/(\d+)\/(\d+)$/))) {
       const search = url.searchParams.get('search') ?? '';
@@ -135,8 +140,8 @@ export class World {
   }
   entry(n: number) {
     return {
-      at: START - n * 4_000_000, who: n % 3 ? 'ann@example.org' : 'control API', from: '203.0.113.9', what: ['Blocked', 'Unblocked', 'Changed settings', 'Logged in'][n % 4], app: n % 4 === 3 ? null : 'live',
-      stream: n % 4 < 2 ? 'camera-1' : null, subscriber: n % 4 < 2 ? 'lastpeony' : null, detail: ['play for 1 h', null, 'enableTimeTokenForPlay, timeTokenPeriod', null][n % 4],
+      at: START - n * 4_000_000, who: n % 3 ? 'ann@example.org' : 'control API', from: '203.0.113.9', what: ['block', 'unblock', 'change_settings', 'log_in'][n % 4], title: ['Blocked', 'Unblocked', 'Changed settings', 'Logged in'][n % 4], app: n % 4 === 3 ? null : 'live',
+      stream: n % 4 < 2 ? 'camera-1' : null, subscriber: n % 4 < 2 ? 'lastpeony' : null, detail: ['watching, 1 h', null, 'enableTimeTokenForPlay, timeTokenPeriod', null][n % 4],
     };
   }
 }

@@ -113,6 +113,8 @@ export interface AuditEntry {
   who: string;
   from: string | null;
   what: string;
+  /** What was done, in words. */
+  title: string;
   app: string | null;
   stream: string | null;
   subscriber: string | null;
