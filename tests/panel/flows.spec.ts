@@ -421,7 +421,8 @@ test('the audit log says who blocked whom', async ({ page }) => {
 
 test('a stream is registered, stopped and deleted', async ({ page, server }) => {
   await logIn(page.request);
-  await page.goto('/#/streams/live');
+  await page.goto('/#/streams/nosuch');
+  await page.getByRole('main').getByRole('link', { name: 'live', exact: true }).click();
   await page.getByRole('button', { name: 'Register a stream' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('Stream id').fill('a/b');
