@@ -432,11 +432,15 @@ test('a stream is registered, stopped and deleted', async ({ page, server }) => 
   await dialog.getByRole('button', { name: 'Register' }).click();
   await expect(page.getByRole('heading', { name: 'stage' })).toBeVisible();
   await expect(page.getByText('Offline', { exact: true })).toBeVisible();
+  const charts = page.getByRole('figure');
+  await expect(charts).toHaveCount(0);
   const publisher = Publisher.start(server, 'stage');
   await expect(page.getByText('Live', { exact: true })).toBeVisible();
+  await expect(charts).toHaveCount(2);
   await page.getByRole('button', { name: 'Stop the stream' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Stop the stream' }).click();
   await expect(page.getByText('Offline', { exact: true })).toBeVisible();
+  await expect(charts).toHaveCount(2);
   await publisher.stop();
   await page.getByRole('button', { name: 'Delete' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();

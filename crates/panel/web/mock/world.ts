@@ -65,7 +65,8 @@ export class World {
       receivedBytes: live ? (at - START) * (200 + n * 13) + 40_000 * (1 + Math.sin(at / 3000 + n)) : 0, players: live ? { webrtc: (n * 7) % 40, hls: n % 5, rtmp: n % 2 } : { webrtc: 0, hls: 0, rtmp: 0 }, keyframesOnly: n === 2,
     };
   }
-  detail(query: URLSearchParams) {
+  detail(id: string, query: URLSearchParams) {
+    const n = Number(/^camera-(\d+)$/.exec(id)?.[1] ?? 1) - 1;
     const at = Date.now();
     const [offset, size] = [Number(query.get('offset')), Math.min(200, Number(query.get('size') ?? 50))];
     const session = (n: number) => ({
@@ -75,11 +76,12 @@ export class World {
     const all = Array.from({ length: 10_001 }, (_, n) => session(n));
     const search = query.get('search')?.toLowerCase() ?? '';
     const found = all.filter((s) => [s.role, s.protocol, s.peer, s.subscriber ?? ''].join('\n').includes(search));
-    return { at, stream: this.stream(0, at), total: all.length, matching: found.length, sessions: found.slice(offset, offset + size) };
+    return { at, stream: this.stream(n, at), total: all.length, matching: found.length, sessions: found.slice(offset, offset + size) };
   }
   events(url: URL) {
     if (url.pathname === '/rest/v2/panel/streams/events') return { name: 'streams', make: () => this.streams(url) };
-    if (/\/panel\/streams\/[^/]+\/[^/]+\/events$/.test(url.pathname)) return { name: 'stream', make: () => this.detail(url.searchParams) };
+    const id = /\/panel\/streams\/[^/]+\/([^/]+)\/events$/.exec(url.pathname)?.[1];
+    if (id) return { name: 'stream', make: () => this.detail(id, url.searchParams) };
     return null;
   }
 
