@@ -85,14 +85,22 @@ function seen(): boolean {
   });
 }
 
+/** The buttons that a card cuts off (run in the page). */
+function cut(): string[] {
+  const right = (element: Element) => element.getBoundingClientRect().right;
+  const buttons = [...document.querySelectorAll('.card .btn')].filter((button) => button.getBoundingClientRect().width > 0);
+  return buttons.filter((button) => right(button) > right(button.closest('.card')!) + 1).map((button) => button.textContent.trim());
+}
+
 async function fits(page: Page, name: string) {
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${name} scrolls sideways`).toBeLessThanOrEqual(0);
+  expect(await page.evaluate(cut), `${name} cuts buttons off`).toEqual([]);
 }
 
 /** What the pages show something of. */
 async function furnish(request: APIRequestContext) {
   for (let n = 0; n < 30; n += 1) {
-    await request.post(REST, { data: { subscriberId: `viewer-${String(n).padStart(2, '0')}`, subscriberName: n % 3 ? '' : 'Somebody', b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: n % 4 ? 'play' : 'publish' } });
+    await request.post(REST, { data: { subscriberId: `viewer-${String(n).padStart(2, '0')}`, subscriberName: ['Somebody', '', 'a-name-without-any-space-'.repeat(5)][n % 3], b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: n % 4 ? 'play' : 'publish' } });
   }
   await request.put(`${REST}/viewer-02/block/3600/publish_play`);
   await request.post(`${CASTS}/create`, { data: { streamId: 'registered', name: 'The main hall' } });
@@ -147,9 +155,11 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
         if (size === 'phone') await accessible(page, parts.find((_, n) => shown[n]), scheme === 'dark' ? ['color-contrast'] : []);
       }
       if (size === 'desk') continue;
-      // At the narrowest only the width is in question.
-      await page.setViewportSize({ width: 360, height: 640 });
-      await fits(page, `${name} at 360 px`);
+      // At others only the width is in question.
+      for (const width of [360, 800, 1030, 1100, 1200]) {
+        await page.setViewportSize({ width, height: 640 });
+        await fits(page, `${name} at ${width} px`);
+      }
     }
   });
 }

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use store::{Batch, MAX_VALUE, Sealing, Store, Table};
 use tokio::sync::watch;
 
+use crate::dialect as key;
 use crate::document::{Document, invalid};
 use crate::parse::parse;
 
@@ -109,7 +110,7 @@ impl Settings {
 
 /// Texts of which an earlier version took more than this one, and which protect nobody: no
 /// reason not to start.
-const FORSAKEN: [&str; 1] = [dialect::STUN];
+const FORSAKEN: [&str; 1] = [key::STUN];
 
 impl App {
     fn load(app: &AppName, record: Option<&[u8]>) -> Result<Self, LoadError> {
