@@ -296,17 +296,20 @@ for (const way of ['webrtc', 'hls']) {
     // Where no WebSocket passes, there is no WebRTC.
     const network = await between(server);
     network.lets = (path) => way === 'webrtc' || !path.includes('/websocket');
-    const viewer = await context.newPage();
-    watch(viewer, { http: network.origin }, problems, way === 'hls' ? NO_SOCKET : undefined);
-    await viewer.goto(`${network.origin}/#/streams/live/${STREAM}`);
-    const preview = viewer.getByRole('region', { name: 'Preview' });
-    await expect(preview).toHaveAttribute('data-state', 'playing');
-    await moves(preview.locator('video'));
-    await expect(preview).toHaveAttribute('data-way', way);
-    await expect(preview).toContainText(way === 'hls' ? 'HLS' : 'WebRTC');
-    await viewer.close();
-    network.close();
-    await strict(false);
+    try {
+      const viewer = await context.newPage();
+      watch(viewer, { http: network.origin }, problems, way === 'hls' ? NO_SOCKET : undefined);
+      await viewer.goto(`${network.origin}/#/streams/live/${STREAM}`);
+      const preview = viewer.getByRole('region', { name: 'Preview' });
+      await expect(preview).toHaveAttribute('data-state', 'playing');
+      await moves(preview.locator('video'));
+      await expect(preview).toHaveAttribute('data-way', way);
+      await expect(preview).toContainText(way === 'hls' ? 'HLS' : 'WebRTC');
+      await viewer.close();
+    } finally {
+      network.close();
+      await strict(false);
+    }
   });
 }
 

@@ -22,7 +22,7 @@ async function register(context: BrowserContext, http: string) {
       expect(answer.status, await answer.text()).toBe(200);
     }
   };
-  await Promise.all(Array.from({ length: 8 }, some));
+  await Promise.all(Array.from({ length: 64 }, some));
 }
 
 test('10,000 streams are paged, searched and opened', async ({ page, context, server }) => {
@@ -60,19 +60,15 @@ test('10,000 subscribers come in from a file, are paged, searched, blocked and g
   const names = 'subscriberId,subscriberName,type,b32Secret,concurrentConnectionsLimit,totpExpiryPeriodSeconds';
   const line = (n: number) => `viewer${digits(n)},Guest ${n},play,JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP,1,60`;
   await page.goto('/#/streams/live/crowded/subscribers');
-  const importing = async (from: number, to: number) => {
-    await page.getByRole('button', { name: 'Import' }).click();
-    const lines = Array.from({ length: to - from }, (_, n) => line(from + n));
-    const file = { name: 'guests.csv', mimeType: 'text/csv', buffer: Buffer.from([names, ...lines].join('\n')) };
-    const dialog = page.getByRole('dialog');
-    await dialog.getByLabel('File').setInputFiles(file);
-    await dialog.getByRole('button', { name: 'Import' }).click();
-    await expect(dialog.getByRole('status')).toHaveText(`${(to - from).toLocaleString('en')} added.`);
-    await dialog.getByRole('button', { name: 'Done' }).click();
-  };
-  // The first line of a file names the columns, and a file has 10,000 at most.
-  await importing(0, MANY - 1);
-  await importing(MANY - 1, MANY);
+  await page.getByRole('button', { name: 'Import' }).click();
+  // As many as a file may have, and the line that names the columns.
+  const lines = Array.from({ length: MANY }, (_, n) => line(n));
+  const file = { name: 'guests.csv', mimeType: 'text/csv', buffer: Buffer.from([names, ...lines].join('\n')) };
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('File').setInputFiles(file);
+  await dialog.getByRole('button', { name: 'Import' }).click();
+  await expect(dialog.getByRole('status')).toHaveText('10,000 added.');
+  await dialog.getByRole('button', { name: 'Done' }).click();
   const rows = page.getByTestId(/^subscriber-viewer/);
   await expect(page.getByTestId('subscribers-count')).toHaveText('10,000 subscribers');
   await expect(rows).toHaveCount(SIZE);

@@ -89,7 +89,7 @@ function seen(): boolean {
 function cut(): string[] {
   const right = (element: Element) => element.getBoundingClientRect().right;
   const buttons = [...document.querySelectorAll('.card .btn')].filter((button) => button.getBoundingClientRect().width > 0);
-  return buttons.filter((button) => right(button) > right(button.closest('.card')!) + 1).map((button) => button.textContent.trim());
+  return buttons.filter((button) => right(button) > right(button.closest('.card')!) + 1).map((button) => button.textContent.trim() || button.ariaLabel || '?');
 }
 
 async function fits(page: Page, name: string) {
@@ -156,7 +156,7 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
       }
       if (size === 'desk') continue;
       // At others only the width is in question.
-      for (const width of [360, 800, 1030, 1100, 1200]) {
+      for (const width of [360, 720, 1024, 1232]) {
         await page.setViewportSize({ width, height: 640 });
         await fits(page, `${name} at ${width} px`);
       }

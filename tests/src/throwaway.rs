@@ -18,10 +18,10 @@ use crate::proc::Process;
 /// For all that is done on it. `timeout`, which may end root's processes, is to be first.
 const LIMIT: Duration = Duration::from_secs(620);
 /// In new namespaces, which end when the first process in them does, and that when whoever
-/// waits for it does. In a session of its own, or what asks something at a terminal (apt) would
+/// waits for it does (where sudo is needed, only by `timeout`). In a session of its own, or what asks something at a terminal (apt) would
 /// be stopped there for not being in its foreground.
 const ENTER: &str = "setpriv --pdeathsig KILL timeout --foreground --signal=KILL 600 \
-    setpriv --pdeathsig KILL setsid unshare --mount --pid --net --fork --kill-child";
+    setpriv --pdeathsig KILL setsid unshare --mount --pid --net --uts --ipc --fork --kill-child";
 
 /// Runs a script of bash as root in the checkout's copy; gives all that it printed. It fails
 /// with the first command that does.

@@ -104,6 +104,9 @@ fn cut(text: &mut String) {
 }
 
 fn matches(entry: &AuditEntry, needle: &[u8]) -> bool {
+    if needle.is_empty() {
+        return true;
+    }
     let about = &entry.about;
     let parts = [
         Some(entry.what.as_str()),
@@ -115,8 +118,7 @@ fn matches(entry: &AuditEntry, needle: &[u8]) -> bool {
         Some(entry.detail.as_str()),
     ];
     let place = about.app.as_ref().zip(about.stream.as_ref()).map(|(app, stream)| format!("{app}/{stream}"));
-    needle.is_empty()
-        || place.is_some_and(|place| holds(&place, needle))
+    place.is_some_and(|place| holds(&place, needle))
         || parts.into_iter().flatten().any(|part| holds(part, needle))
         || holds(&entry.from.to_string(), needle)
 }

@@ -39,7 +39,7 @@ pub struct Security {
     pub secret_publish: Option<Secret<String>>,
     /// Codes of unregistered players derive from this. (`timeTokenSecretForPlay`)
     pub secret_play: Option<Secret<String>>,
-    /// Seconds that a code lives, at least 1. (`timeTokenPeriod`, 60)
+    /// Seconds that a code lives, at least 10. (`timeTokenPeriod`, 60)
     pub period: u32,
     /// Only registered streams, and with codes on only registered subscribers.
     /// (`acceptOnlyStreamsInDataStore`)

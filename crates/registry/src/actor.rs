@@ -68,7 +68,8 @@ impl Registry {
         self.settings.app(app).unwrap_or_default()
     }
 
-    /// Writes a record as it is in memory; if that fails, memory shows what is on disk again.
+    /// Writes a record as it is in memory; if that fails, and the disk can be read, memory
+    /// shows what is on disk again.
     fn commit<T: 'static>(
         &mut self,
         key: StreamKey,
@@ -91,7 +92,7 @@ impl Registry {
     }
 
     /// A write may be refused while one that was asked for before it still waits. So the disk
-    /// is looked at when none waits any more.
+    /// is looked at when none waits any more; until then memory shows what was refused.
     fn written(&mut self, key: &StreamKey, failed: bool) {
         let Some(writes) = self.writes.get_mut(key) else { return };
         writes.waiting -= 1;

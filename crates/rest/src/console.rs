@@ -140,9 +140,7 @@ fn cookie(req: &HttpRequest, value: String) -> Cookie<'static> {
 }
 
 fn close_login(shared: &Shared, req: &HttpRequest) {
-    if let Some(login) = gate::login(req) {
-        shared.logins.close(&login);
-    }
+    gate::logins(req).for_each(|login| shared.logins.close(&login));
 }
 
 async fn log_out(shared: Data<Shared>, _leave: Leave<Own>, req: HttpRequest) -> Answered {

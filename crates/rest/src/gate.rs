@@ -9,6 +9,7 @@ use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
+use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::web::Data;
@@ -79,14 +80,24 @@ pub(crate) fn cookie_name(req: &HttpRequest) -> &'static str {
     COOKIES[usize::from(!is_secure(req))]
 }
 
-/// The login that a request shows.
-pub(crate) fn login(req: &HttpRequest) -> Option<String> {
-    Some(req.cookie(cookie_name(req))?.value().to_owned())
+/// All logins of a browser.
+pub(crate) fn logins(req: &HttpRequest) -> impl Iterator<Item = String> {
+    COOKIES.iter().filter_map(|name| Some(req.cookie(name)?.value().to_owned()))
+}
+
+/// The login that a request shows. A proxy may not tell of its TLS for every path, and a
+/// browser shows what it got over TLS there only, so that is looked at in any case.
+pub(crate) fn login(shared: &Shared, req: &HttpRequest) -> Option<String> {
+    let now = shared.clock.now().mono;
+    let names = if is_secure(req) { &COOKIES[..1] } else { &COOKIES[..] };
+    let mut shown = names.iter().filter_map(|name| req.cookie(name));
+    let holds = |cookie: &Cookie<'_>| shared.logins.account(cookie.value(), now).is_some();
+    shown.find(holds).map(|cookie| cookie.value().to_owned())
 }
 
 /// Who is logged in, if anybody is.
 pub(crate) fn account(shared: &Shared, req: &HttpRequest) -> Option<Account> {
-    shared.logins.account(&login(req)?, shared.clock.now().mono)
+    shared.logins.account(&login(shared, req)?, shared.clock.now().mono)
 }
 
 /// In an application's API, who was let in.

@@ -20,7 +20,6 @@ pub(crate) use watch::Watching;
 
 use crate::access::is_secure;
 use crate::api::Shared;
-use crate::body::MAX_TEXT;
 use crate::dialect::{self, Refused};
 use crate::dto::{Addresses, AuditList, Me, Reach, Setting};
 use crate::gate::{Audit, Leave, Own, Settings};
@@ -57,13 +56,8 @@ struct Window {
 impl Window {
     fn of(query: &Query) -> Result<Self, Refused> {
         let number = |name| query.get(name).and_then(|text| text.parse::<usize>().ok());
-        let search = query.get("search").map(str::trim).filter(|text| !text.is_empty());
-        // It is held, and compared with every row each second, while a page watches.
-        if search.is_some_and(|text| text.len() > MAX_TEXT) {
-            return Err(Refused::Field { name: "search", expected: "a string of reasonable length" });
-        }
         Ok(Self {
-            search: search.map(str::to_owned),
+            search: query.search()?,
             offset: number("offset").unwrap_or(0),
             size: number("size").unwrap_or(50).min(MAX_PAGE),
         })

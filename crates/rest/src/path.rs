@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use crate::access::without_port;
 use crate::api::Options;
+use crate::body::MAX_TEXT;
+use crate::dialect::Refused;
 
 /// More entries than this are never in one page, whatever is asked for (C§2).
 const MAX_PAGE: i32 = 50;
@@ -115,6 +117,16 @@ impl Query {
     /// The first value of a parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What is searched for. It is compared with every row, each second while a page watches.
+    pub(crate) fn search(&self) -> Result<Option<String>, Refused> {
+        match self.get("search").map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) if text.len() > MAX_TEXT => {
+                Err(Refused::Field { name: "search", expected: "a string of reasonable length" })
+            }
+            text => Ok(text.map(str::to_owned)),
+        }
     }
 }
 

@@ -151,15 +151,11 @@ async fn remove_from(
 
 async fn list(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, req: HttpRequest) -> Answered {
     let Some(stream) = listed(&path)? else { return Ok(dialect::ok(&[(); 0])) };
-    let search = searched(&Query::of(&req));
+    let search = Query::of(&req).search()?;
     let list = ListSubscribers { stream, search, offset: page.offset(), size: page.size() };
     let found = shared.ask(&shared.links.list_subscribers, list).await?;
     let shown = found.subscribers.into_iter().map(Subscriber::from).collect::<Vec<_>>();
     Ok(dialect::respond().insert_header((TOTAL, found.matching)).json(shown))
-}
-
-fn searched(query: &Query) -> Option<String> {
-    query.get("search").filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// The stream of a list; `None` has an empty one.
@@ -204,7 +200,7 @@ async fn events(shared: Data<Shared>, path: Path<OfStream>, page: Path<Page>, re
         None => None,
     };
     let order = if query.get("order_by") == Some("desc") { Order::Descending } else { Order::Ascending };
-    let search = searched(&query);
+    let search = query.search()?;
     let list = ListEvents { stream, subscriber, search, order, offset: page.offset(), size: page.size() };
     let found = shared.ask(&shared.links.list_events, list).await?;
     let shown = shown(found.events, &public_host(&req, &shared.options));
@@ -305,7 +301,7 @@ fn doing(actions: Actions) -> &'static str {
 fn how_long(seconds: u64) -> String {
     let whole = |unit: u64| seconds.is_multiple_of(unit).then_some(seconds / unit);
     match (whole(24 * 3600), whole(3600), whole(60)) {
-        _ if seconds > FOR_GOOD_SECONDS => "until unblocked".to_owned(),
+        (Some(days), ..) if seconds > FOR_GOOD_SECONDS => format!("until unblocked ({days} d)"),
         (Some(days), ..) => format!("{days} d"),
         (_, Some(hours), _) => format!("{hours} h"),
         (.., Some(minutes)) => format!("{minutes} min"),

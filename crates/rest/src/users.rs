@@ -54,10 +54,10 @@ async fn change(shared: Data<Shared>, leave: Leave<Accounts>, req: HttpRequest, 
         password: fields.short_text("newPassword")?.map(Secret::new),
     };
     let detail = changes(&ask);
-    let own = ask.email == leave.account.email;
+    let own = ask.password.is_some() && ask.email == leave.account.email;
     let changed = shared.ask(&shared.links.change_account, ask).await?;
     let revision = changed.map_err(|why| refused(why, "newPassword"))?;
-    if let Some(login) = gate::login(&req).filter(|_| own) {
+    if let Some(login) = gate::login(&shared, &req).filter(|_| own) {
         shared.logins.renew(&login, revision);
     }
     shared.note(&leave.author(), Deed::ChangeAccount, About::default(), detail).await;
@@ -94,7 +94,7 @@ async fn change_password(shared: Data<Shared>, leave: Leave<Own>, req: HttpReque
     };
     let changed = shared.ask(&shared.links.change_password, ask).await?;
     let revision = changed.map_err(|why| refused(why, "newPassword"))?;
-    if let Some(login) = gate::login(&req) {
+    if let Some(login) = gate::login(&shared, &req) {
         shared.logins.renew(&login, revision);
     }
     shared.note(&leave.author(), Deed::ChangePassword, About::default(), String::new()).await;

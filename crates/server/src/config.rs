@@ -233,12 +233,13 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// What is to be logged.
 pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter> {
-    // To the filter any other word is the name of a module, of which there is none.
+    // To the filter any other word is a module, and a level that is written wrong is silence.
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
     let words = config.log.level.split(',').map(str::trim);
-    let mut words = words.filter(|word| word.bytes().all(|byte| byte.is_ascii_alphabetic()));
-    if let Some(word) = words.find(|word| !is_level(word)) {
-        bail!("{word:?} is no level; there are {}", LEVELS.join(", "));
+    let plain = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if let Some(word) = words.filter(plain).find(|word| !is_level(word)) {
+        let levels = LEVELS.join(", ");
+        bail!("{word:?} is no level; there are {levels}, and of a module alone {word}=debug");
     }
     Ok(EnvFilter::try_new(&config.log.level)?)
 }

@@ -108,9 +108,15 @@ impl Settings {
     }
 }
 
-/// Texts of which an earlier version took more than this one, and which protect nobody: no
-/// reason not to start.
-const FORSAKEN: [&str; 1] = [key::STUN];
+/// What a setting is taken for of which an earlier version stored more than this one takes, and
+/// which protects nobody less by it: no reason not to start.
+fn instead(field: &str) -> Option<Value> {
+    match field {
+        key::STUN => Some("".into()),
+        key::PERIOD => Some(Value::Null),
+        _ => None,
+    }
+}
 
 impl App {
     fn load(app: &AppName, record: Option<&[u8]>) -> Result<Self, LoadError> {
@@ -123,15 +129,16 @@ impl App {
         let wrong = |cause| LoadError::Invalid { app: app.clone(), cause };
         // Merging checks kinds again: a key may be known now that was not then.
         let mut document = Document::default().merged(&stored.values).map_err(wrong)?;
-        let mut parsed = parse(&document);
-        if let Err(PatchError::Invalid { field, .. }) = &parsed
-            && FORSAKEN.contains(&field.as_str())
-        {
-            tracing::warn!(%app, field, "what is stored of this setting is refused now; it is empty instead");
-            document = document.merged(&Map::from_iter([(field.clone(), "".into())])).map_err(wrong)?;
-            parsed = parse(&document);
-        }
-        let parsed = Arc::new(parsed.map_err(wrong)?);
+        let parsed = loop {
+            let error = match parse(&document) {
+                Ok(parsed) => break Arc::new(parsed),
+                Err(error) => error,
+            };
+            let PatchError::Invalid { field, .. } = &error else { return Err(wrong(error)) };
+            let Some(value) = instead(field) else { return Err(wrong(error)) };
+            tracing::warn!(%app, field, "what is stored of this setting is refused now: save another");
+            document = document.merged(&Map::from_iter([(field.clone(), value)])).map_err(wrong)?;
+        };
         Ok(Self { revision: stored.revision, document, parsed })
     }
 

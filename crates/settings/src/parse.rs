@@ -1,6 +1,7 @@
 //! From a document to typed settings. What does not parse is not stored.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use contract::settings::{Hls, PatchError, Rtmp, Security, Streams, Webrtc};
@@ -12,7 +13,8 @@ use crate::dialect as key;
 use crate::document::{Document, invalid};
 
 /// Longest step of a code, AMS's own bound for subscribers (C§2.1.1).
-pub(crate) const MAX_PERIOD: i64 = 2_147_483_647;
+/// Which a subscriber's own period has too (C§2.1.1).
+pub(crate) const PERIOD: RangeInclusive<i64> = 10..=2_147_483_647;
 /// AMS raises what is below to these (C§3.10); above, a playlist would hold more
 /// media in memory than any player asks for.
 pub(crate) const SEGMENT_SECONDS: std::ops::RangeInclusive<f64> = 1.0..=60.0;
@@ -72,8 +74,8 @@ fn both_by_subscriber_only(document: &Document) -> bool {
 fn security(document: &Document) -> Result<Security, PatchError> {
     let both = both_by_subscriber_only(document);
     let period = whole(document, key::PERIOD);
-    if !(1..=MAX_PERIOD).contains(&period) {
-        return Err(invalid(key::PERIOD, "must be between 1 and 2147483647 seconds"));
+    if !PERIOD.contains(&period) {
+        return Err(invalid(key::PERIOD, "must be between 10 and 2147483647 seconds"));
     }
     let rest_networks = networks(document, key::REST_NETWORKS)?;
     Ok(Security {

@@ -6,7 +6,7 @@ use contract::settings::{SettingKind, SettingRow};
 
 use crate::dialect::{self as key, Kind, SECRETS};
 use crate::document::default;
-use crate::parse::{LIST_SIZE, MAX_PERIOD, MAX_START_MS, SEGMENT_SECONDS};
+use crate::parse::{LIST_SIZE, MAX_START_MS, PERIOD, SEGMENT_SECONDS};
 
 /// A row's heading, name, label and help.
 type Words = (&'static str, &'static str, &'static str, &'static str);
@@ -162,7 +162,7 @@ fn shown(name: &str, kind: Kind) -> SettingKind {
 /// Smallest and largest of a number. Whole, so nothing is lost.
 fn bounds(name: &str) -> (Option<i64>, Option<i64>) {
     match name {
-        key::PERIOD => (Some(1), Some(MAX_PERIOD)),
+        key::PERIOD => (Some(*PERIOD.start()), Some(*PERIOD.end())),
         key::START_TIMEOUT => (Some(1), Some(MAX_START_MS)),
         key::HLS_TIME => (Some(*SEGMENT_SECONDS.start() as i64), Some(*SEGMENT_SECONDS.end() as i64)),
         key::HLS_LIST => (Some(*LIST_SIZE.start() as i64), Some(*LIST_SIZE.end() as i64)),

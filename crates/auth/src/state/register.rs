@@ -10,8 +10,7 @@ use super::{Fence, State, Version};
 use crate::code::CodeKey;
 use crate::record::{Record, Write};
 
-/// Periods that may be asked for a subscriber, in seconds (C§2.1.1). An application's own may
-/// be shorter.
+/// Periods that a subscriber may have, in seconds (C§2.1.1).
 const PERIODS: std::ops::RangeInclusive<i64> = 10..=2_147_483_647;
 
 /// A record is to be installed when the batch is on disk.
@@ -167,11 +166,11 @@ fn parse(ask: &PutSubscriber, settings: &AppSettings) -> Result<Record, PutSubsc
     if let Some(secret) = &secret {
         CodeKey::from_base32(secret.reveal()).map_err(|_| PutSubscriberError::Secret)?;
     }
-    if ask.period.is_some_and(|period| !PERIODS.contains(&period)) {
+    // The period of the day of registration is kept, whatever the setting becomes.
+    let period = ask.period.unwrap_or(settings.security.period.into());
+    if !PERIODS.contains(&period) {
         return Err(PutSubscriberError::Period);
     }
-    // The period of the day of registration is kept, whatever the setting becomes.
-    let period = ask.period.map_or(Some(settings.security.period), |period| u32::try_from(period).ok());
     Ok(Record {
         stream: ask.stream.clone(),
         subscriber: ask.subscriber.clone(),
@@ -179,6 +178,6 @@ fn parse(ask: &PutSubscriber, settings: &AppSettings) -> Result<Record, PutSubsc
         secret,
         kind: ask.kind,
         limit: ask.limit,
-        period,
+        period: u32::try_from(period).ok(),
     })
 }

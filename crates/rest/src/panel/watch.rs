@@ -75,7 +75,7 @@ pub(crate) fn watch(
     who: &Account,
     view: impl View,
 ) -> Result<HttpResponse, Refused> {
-    let cookie = gate::login(req).ok_or(Refused::NotAuthenticated)?;
+    let cookie = gate::login(shared, req).ok_or(Refused::NotAuthenticated)?;
     let seat = shared.watching.seats.take(&who.email).ok_or(Refused::Crowded)?;
     let (tx, rx) = mpsc::channel(WAITING);
     rt::spawn(Watcher { shared: shared.clone(), cookie, tx, _seat: seat }.run(view));

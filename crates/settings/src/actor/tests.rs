@@ -40,14 +40,16 @@ fn period(view: &SettingsView) -> u32 {
 async fn what_an_earlier_version_stored_and_this_one_refuses_keeps_no_server_from_starting() {
     let store = Store::memory();
     let (settings, _) = start(&store);
-    settings.send(patch(json!({"timeTokenPeriod": 30}))).await.unwrap().unwrap();
-    let old = json!({"revision": 3, "values": {"stunServerURI": "stun.example.org", "timeTokenPeriod": 30}});
+    settings.send(patch(json!({"hlsTime": "4"}))).await.unwrap().unwrap();
+    let values = json!({"stunServerURI": "stun.example.org", "timeTokenPeriod": 5, "hlsTime": "3"});
+    let old = json!({"revision": 3, "values": values});
     let mut batch = Batch::new();
     batch.put(SETTINGS, b"live", &serde_json::to_vec(&old).unwrap());
     store.commit(batch).await.unwrap();
     let (settings, view) = start(&store);
     let document = settings.send(GetSettings { app: live() }).await.unwrap().unwrap();
-    assert_eq!((period(&view), &document.values["stunServerURI"]), (30, &json!("")));
+    assert_eq!((period(&view), &document.values["stunServerURI"]), (60, &json!("")));
+    assert_eq!((&document.values["hlsTime"], document.revision), (&json!("3"), 3));
 }
 
 #[actix_rt::test]

@@ -104,7 +104,7 @@ fn key_off(name: &str) -> Value {
 #[test]
 fn values_out_of_range_name_their_field() {
     let rows = [
-        ("timeTokenPeriod", json!(0)),
+        ("timeTokenPeriod", json!(9)),
         ("timeTokenPeriod", json!(2_147_483_648_u64)),
         ("stunServerURI", json!("stun.example.org:3478")),
         ("stunServerURI", json!("turn:")),
