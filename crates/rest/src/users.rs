@@ -54,10 +54,12 @@ async fn change(shared: Data<Shared>, leave: Leave<Accounts>, req: HttpRequest, 
         password: fields.short_text("newPassword")?.map(Secret::new),
     };
     let detail = changes(&ask);
+    // Which login it is must be seen before it is one of an older password.
     let own = ask.password.is_some() && ask.email == leave.account.email;
+    let login = gate::login(&shared, &req).filter(|_| own);
     let changed = shared.ask(&shared.links.change_account, ask).await?;
     let revision = changed.map_err(|why| refused(why, "newPassword"))?;
-    if let Some(login) = gate::login(&shared, &req).filter(|_| own) {
+    if let Some(login) = login {
         shared.logins.renew(&login, revision);
     }
     shared.note(&leave.author(), Deed::ChangeAccount, About::default(), detail).await;
@@ -92,9 +94,10 @@ async fn change_password(shared: Data<Shared>, leave: Leave<Own>, req: HttpReque
         new: Secret::new(fields.short_text("newPassword")?.unwrap_or_default()),
         peer: leave.from,
     };
+    let login = gate::login(&shared, &req);
     let changed = shared.ask(&shared.links.change_password, ask).await?;
     let revision = changed.map_err(|why| refused(why, "newPassword"))?;
-    if let Some(login) = gate::login(&shared, &req) {
+    if let Some(login) = login {
         shared.logins.renew(&login, revision);
     }
     shared.note(&leave.author(), Deed::ChangePassword, About::default(), String::new()).await;
