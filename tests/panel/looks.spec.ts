@@ -156,7 +156,7 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
       }
       if (size === 'desk') continue;
       // At others only the width is in question.
-      for (const width of [360, 720, 1024, 1232]) {
+      for (const width of [360, 720, 1024, 1152, 1232]) {
         await page.setViewportSize({ width, height: 640 });
         await fits(page, `${name} at ${width} px`);
       }
