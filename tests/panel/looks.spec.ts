@@ -100,8 +100,11 @@ async function fits(page: Page, name: string) {
 /** What the pages show something of. */
 async function furnish(request: APIRequestContext) {
   for (let n = 0; n < 30; n += 1) {
-    await request.post(REST, { data: { subscriberId: `viewer-${String(n).padStart(2, '0')}`, subscriberName: ['Somebody', '', 'a-name-without-any-space-'.repeat(5)][n % 3], b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: n % 4 ? 'play' : 'publish' } });
+    await request.post(REST, { data: { subscriberId: `viewer-${String(n).padStart(2, '0')}`, subscriberName: ['Somebody', '', 'anamewithoutanyspace'.repeat(6)][n % 3], b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: n % 4 ? 'play' : 'publish' } });
   }
+  const long = 'anamewithoutanyplacetobreak'.repeat(5);
+  await request.post(REST, { data: { subscriberId: long, b32Secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', type: 'play' } });
+  await request.post('/rest/v2/users', { data: { email: `${long}@example.org`, password: 'reader password', userType: 'READ_ONLY', scope: 'system' } });
   await request.put(`${REST}/viewer-02/block/3600/publish_play`);
   await request.post(`${CASTS}/create`, { data: { streamId: 'registered', name: 'The main hall' } });
   await request.post('/rest/v2/users', { data: { email: 'reader@example.org', password: 'reader password', userType: 'READ_ONLY', scope: 'system' } });
@@ -156,7 +159,7 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
       }
       if (size === 'desk') continue;
       // At others only the width is in question.
-      for (const width of [360, 720, 1024, 1152, 1232]) {
+      for (const width of [360, 720, 960, 1101, 1152, 1232]) {
         await page.setViewportSize({ width, height: 640 });
         await fits(page, `${name} at ${width} px`);
       }

@@ -21,7 +21,7 @@ pub fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether a login is one of TLS, and its cookie `Secure`: the connection is TLS, or a proxy says
+/// Whether a request came over TLS, and cookies of its answer may be `Secure`: the connection is TLS, or a proxy says
 /// once in `X-Forwarded-Proto` that its own is. Who claims it falsely gets a cookie that
 /// his browser will not send back.
 pub fn is_over_tls(own: bool, forwarded_proto: impl IntoIterator<Item = impl AsRef<[u8]>>) -> bool {

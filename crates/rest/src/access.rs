@@ -99,7 +99,7 @@ fn check_origin(req: &HttpRequest, trusted: &TrustedProxies) -> Result<(), Refus
     if same { Ok(()) } else { Err(Refused::ForeignOrigin) }
 }
 
-/// Whether cookies of the answer may be `Secure`.
+/// Whether it came over TLS.
 pub(crate) fn is_secure(req: &HttpRequest) -> bool {
     is_over_tls(req.app_config().secure(), req.headers().get_all(FORWARDED_PROTO))
 }

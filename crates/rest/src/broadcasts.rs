@@ -97,7 +97,7 @@ async fn list(shared: Data<Shared>, path: Path<OfApp>, page: Path<Page>, req: Ht
     }
     let list = ListStreams {
         app: path.app.clone(),
-        search: query.get("search").filter(|s| !s.is_empty()).map(str::to_owned),
+        search: query.search()?,
         sort: sort(query.get("sort_by"), query.get("order_by")),
         offset: page.offset(),
         size: page.size(),

@@ -85,8 +85,9 @@ pub(crate) fn logins(req: &HttpRequest) -> impl Iterator<Item = String> {
     COOKIES.iter().filter_map(|name| Some(req.cookie(name)?.value().to_owned()))
 }
 
-/// The login that a request shows. A proxy may not tell of its TLS for every path, and a
-/// browser shows what it got over TLS there only, so that is looked at in any case.
+/// The login that a request shows. A proxy that told of its TLS at the login may not do so for
+/// every path, and a browser shows what it got over TLS there only, so that is looked at in
+/// any case.
 pub(crate) fn login(shared: &Shared, req: &HttpRequest) -> Option<String> {
     let now = shared.clock.now().mono;
     let names = if is_secure(req) { &COOKIES[..1] } else { &COOKIES[..] };

@@ -88,7 +88,8 @@ impl Logins {
     pub(crate) fn renew(&self, cookie: &str, revision: u64) {
         let Some(token) = parse(cookie) else { return };
         if let Some(entry) = self.table().get_mut(&token) {
-            entry.account.revision = revision;
+            // Of two changes at once the earlier may be told of last.
+            entry.account.revision = entry.account.revision.max(revision);
         }
     }
 

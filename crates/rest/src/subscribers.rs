@@ -299,14 +299,11 @@ fn doing(actions: Actions) -> &'static str {
 
 /// For people, and exact.
 fn how_long(seconds: u64) -> String {
-    let whole = |unit: u64| seconds.is_multiple_of(unit).then_some(seconds / unit);
-    match (whole(24 * 3600), whole(3600), whole(60)) {
-        (Some(days), ..) if seconds > FOR_GOOD_SECONDS => format!("until unblocked ({days} d)"),
-        (Some(days), ..) => format!("{days} d"),
-        (_, Some(hours), _) => format!("{hours} h"),
-        (.., Some(minutes)) => format!("{minutes} min"),
-        _ => format!("{seconds} s"),
-    }
+    let units = [(24 * 3600, "d"), (3600, "h"), (60, "min")];
+    let whole = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    let text =
+        whole.map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit));
+    if seconds > FOR_GOOD_SECONDS { format!("until unblocked ({text})") } else { text }
 }
 
 fn actions(text: &str) -> Option<Actions> {
@@ -352,6 +349,20 @@ mod tests {
         }
         for foreign in ["", "-", "abc", "1.5", "1e3", "1s", "٣", " 1"] {
             assert_eq!(seconds(foreign), Err(Refused::NotFound), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_in_the_largest_unit_that_it_is_whole_in() {
+        for (seconds, text) in [
+            (90, "90 s"),
+            (300, "5 min"),
+            (7200, "2 h"),
+            (86_400, "1 d"),
+            (315_360_000, "until unblocked (3650 d)"),
+            (999_999_999, "until unblocked (999999999 s)"),
+        ] {
+            assert_eq!(how_long(seconds), text);
         }
     }
 }

@@ -235,9 +235,9 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 pub(crate) fn log_filter(config: &Config) -> Result<EnvFilter> {
     // To the filter any other word is a module, and a level that is written wrong is silence.
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    let words = config.log.level.split(',').map(str::trim);
-    let plain = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if let Some(word) = words.filter(plain).find(|word| !is_level(word)) {
+    let is_word = |word: &str| !word.contains(['=', '[', ':', '_']);
+    let mut words = config.log.level.split(',').map(str::trim);
+    if let Some(word) = words.find(|word| is_word(word) && !is_level(word)) {
         let levels = LEVELS.join(", ");
         bail!("{word:?} is no level; there are {levels}, and of a module alone {word}=debug");
     }
@@ -294,6 +294,7 @@ mod tests {
             ("[tls]\nkey = 'k'", "sluice.toml: tls.certificate: certificate and key belong together"),
             ("[log]\nlevel = 'a=b=c'", "sluice.toml:2: log.level: "),
             ("[log]\nlevel = 'info,verbose'", "sluice.toml:2: log.level: \"verbose\" is no level"),
+            ("[log]\nlevel = ''", "sluice.toml:2: log.level: \"\" is no level"),
             ("drain_seconds = 4000", "sluice.toml:1: drain_seconds: more than 3600"),
             ("[webrtc]\nannounced = ['0.0.0.0']", "sluice.toml:2: webrtc.announced: "),
             ("[rtmp]\nmax_connections = 0", "sluice.toml:2: rtmp.max_connections: "),

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::dialect as key;
 use crate::document::{Document, invalid};
-use crate::parse::parse;
+use crate::parse::{PERIOD, parse};
 
 /// One record per application. Documents hold secrets.
 const SETTINGS: Table = Table::new("settings", Sealing::Sealed);
@@ -108,12 +108,12 @@ impl Settings {
     }
 }
 
-/// What a setting is taken for of which an earlier version stored more than this one takes, and
-/// which protects nobody less by it: no reason not to start.
+/// What is used of a setting of which an earlier version stored more than this one takes, where
+/// that is no reason not to start.
 fn instead(field: &str) -> Option<Value> {
     match field {
         key::STUN => Some("".into()),
-        key::PERIOD => Some(Value::Null),
+        key::PERIOD => Some((*PERIOD.start()).into()),
         _ => None,
     }
 }
@@ -136,7 +136,7 @@ impl App {
             };
             let PatchError::Invalid { field, .. } = &error else { return Err(wrong(error)) };
             let Some(value) = instead(field) else { return Err(wrong(error)) };
-            tracing::warn!(%app, field, "what is stored of this setting is refused now: save another");
+            tracing::warn!(%app, field, used = %value, "what is stored of this setting is refused now");
             document = document.merged(&Map::from_iter([(field.clone(), value)])).map_err(wrong)?;
         };
         Ok(Self { revision: stored.revision, document, parsed })

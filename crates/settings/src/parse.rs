@@ -12,13 +12,12 @@ use serde_json::Value;
 use crate::dialect as key;
 use crate::document::{Document, invalid};
 
-/// Longest step of a code, AMS's own bound for subscribers (C§2.1.1).
-/// Which a subscriber's own period has too (C§2.1.1).
+/// Steps of a code in seconds: AMS's own bounds for subscribers (C§2.1.1).
 pub(crate) const PERIOD: RangeInclusive<i64> = 10..=2_147_483_647;
 /// AMS raises what is below to these (C§3.10); above, a playlist would hold more
 /// media in memory than any player asks for.
-pub(crate) const SEGMENT_SECONDS: std::ops::RangeInclusive<f64> = 1.0..=60.0;
-pub(crate) const LIST_SIZE: std::ops::RangeInclusive<f64> = 5.0..=300.0;
+pub(crate) const SEGMENT_SECONDS: RangeInclusive<f64> = 1.0..=60.0;
+pub(crate) const LIST_SIZE: RangeInclusive<f64> = 5.0..=300.0;
 /// A publisher that sends nothing holds a place for so long at most.
 pub(crate) const MAX_START_MS: i64 = 600_000;
 

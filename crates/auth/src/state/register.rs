@@ -10,7 +10,7 @@ use super::{Fence, State, Version};
 use crate::code::CodeKey;
 use crate::record::{Record, Write};
 
-/// Periods that a subscriber may have, in seconds (C§2.1.1).
+/// Periods that a subscriber may be given, in seconds (C§2.1.1).
 const PERIODS: std::ops::RangeInclusive<i64> = 10..=2_147_483_647;
 
 /// A record is to be installed when the batch is on disk.

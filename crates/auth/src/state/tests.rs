@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contract::auth::{
     Authorize, Change, CodeKind, GetSubscriber, IssueCode, IssueCodeError, ListEvents, ListSubscribers,
-    PutSubscriberError, RemoveSubscriber,
+    PutSubscriber, PutSubscriberError, RemoveSubscriber,
 };
 use contract::registry::Order;
 use contract::session::CloseReason;
@@ -465,9 +465,8 @@ async fn a_period_is_the_settings_on_the_day_of_registration() {
     world.put("alice", Some(SECRET), 1);
     world.settings.security.period = 600;
     assert_eq!(world.view("alice").unwrap().period, Some(60));
-    world.settings.security.period = 9;
-    let refused = world.state.put(&put("bob", None, 1), &world.settings);
-    assert_eq!(refused.unwrap_err(), PutSubscriberError::Period);
+    let short = PutSubscriber { period: Some(9), ..put("bob", None, 1) };
+    assert_eq!(world.state.put(&short, &world.settings).unwrap_err(), PutSubscriberError::Period);
     let refused = world.state.put(&put("bob", Some("SecretKey"), 1), &world.settings);
     assert_eq!(refused.unwrap_err(), PutSubscriberError::Secret);
 }

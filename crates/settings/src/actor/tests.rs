@@ -48,7 +48,7 @@ async fn what_an_earlier_version_stored_and_this_one_refuses_keeps_no_server_fro
     store.commit(batch).await.unwrap();
     let (settings, view) = start(&store);
     let document = settings.send(GetSettings { app: live() }).await.unwrap().unwrap();
-    assert_eq!((period(&view), &document.values["stunServerURI"]), (60, &json!("")));
+    assert_eq!((period(&view), &document.values["stunServerURI"]), (10, &json!("")));
     assert_eq!((&document.values["hlsTime"], document.revision), (&json!("3"), 3));
 }
 
