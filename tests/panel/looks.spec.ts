@@ -159,7 +159,7 @@ for (const [size, viewport] of [['desk', { width: 1280, height: 860 }], ['phone'
       }
       if (size === 'desk') continue;
       // At others only the width is in question.
-      for (const width of [360, 720, 960, 1101, 1152, 1232]) {
+      for (const width of [360, 720, 960, 1152]) {
         await page.setViewportSize({ width, height: 640 });
         await fits(page, `${name} at ${width} px`);
       }
