@@ -2,12 +2,32 @@
 
 use std::any::Any;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
+use contract::{UNKNOWN_PEER, network};
 use tokio::net::TcpStream;
+
+use crate::lingering::Lingering;
+
+/// A body keeps its whole file in memory, also when the stream's window has moved
+/// on, and the kernel keeps what it was given. Whose player takes less than
+/// [`PACE`] in this time loses the connection.
+pub(crate) const STALLED: Duration = Duration::from_secs(30);
+
+/// Bytes, 17 kbit/s: nobody can play live at that. Shorter files are in the kernel
+/// at once, and keep nothing.
+pub(crate) const PACE: u64 = 64 << 10;
+
+/// Grants that one connection of a player carries media for at a time; it needs one
+/// for each stream that it shows. A request for one more is refused. A proxy's
+/// connection carries all of its players, and is not counted.
+pub(crate) const MOST_GRANTS: usize = 64;
 
 /// A duplicate of a connection's descriptor. The HTTP server owns the socket and
 /// shows it to nobody; without this, bytes that it has buffered or handed to the
@@ -15,12 +35,47 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: OwnedFd,
+    /// Of the peer at the other end, be it a proxy.
+    network: IpAddr,
+    /// Who is told when it is closed: since the first media by it.
+    lingering: OnceLock<Arc<Lingering>>,
+    /// How many grants know it.
+    grants: AtomicUsize,
 }
 
 impl Connection {
     /// Duplicates the descriptor of a socket.
     pub(crate) fn duplicate(socket: &impl AsFd) -> io::Result<Self> {
-        Ok(Self { socket: socket.as_fd().try_clone_to_owned()? })
+        let socket = socket.as_fd().try_clone_to_owned()?;
+        let peer = socket2::SockRef::from(&socket).peer_addr();
+        let peer = peer.ok().and_then(|peer| peer.as_socket()).map_or(UNKNOWN_PEER, |peer| peer.ip());
+        let network = network(peer.to_canonical());
+        Ok(Self { socket, network, lingering: OnceLock::new(), grants: AtomicUsize::new(0) })
+    }
+
+    /// The network of the peer at the other end.
+    pub(crate) fn network(&self) -> IpAddr {
+        self.network
+    }
+
+    /// From now on it may hold media when it is closed.
+    pub(crate) fn tell(&self, lingering: &Arc<Lingering>) {
+        self.lingering.get_or_init(|| lingering.clone());
+    }
+
+    /// One more grant uses it; false: it has as many as it may.
+    pub(crate) fn join(&self, carrier: Carrier) -> bool {
+        let before = self.grants.fetch_add(1, Ordering::Relaxed);
+        let full = carrier == Carrier::Player && before >= MOST_GRANTS;
+        if full {
+            self.part();
+        }
+        !full
+    }
+
+    /// One grant less uses it.
+    pub(crate) fn part(&self) {
+        self.grants.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Bytes that the kernel holds and never sent; none if it cannot say.
@@ -44,12 +99,70 @@ impl Connection {
     }
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// One player, or a program that stands for some.
+    Player,
+    /// A proxy that the configuration names, or something on this machine, which may
+    /// be one that it does not name.
+    Proxy,
+}
+
+/// How far a player has come in taking what it is given.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// Bytes that had left when it was last seen to take some, and when that was.
+    mark: (u64, Instant),
+}
+
+impl Progress {
+    pub(crate) fn new(left: u64, now: Instant) -> Self {
+        Self { mark: (left, now) }
+    }
+
+    /// Whether the player has stopped to read; `left` is what has left so far.
+    pub(crate) fn is_stalled(&mut self, left: u64, now: Instant) -> bool {
+        let (before, since) = self.mark;
+        if left >= before.saturating_add(PACE) {
+            self.mark = (left, now);
+            return false;
+        }
+        now.saturating_duration_since(since) >= STALLED
+    }
+}
+
+/// A connection as the HTTP server has it: dropped when that closes it. What is
+/// drained then is let go, and its descriptor with it: nothing is written to it any
+/// more, and the kernel has nothing that it did not send.
+#[derive(Debug)]
+pub(crate) struct Served(Arc<Connection>);
+
+impl Served {
+    #[cfg(test)]
+    pub(crate) fn of(connection: Arc<Connection>) -> Self {
+        Self(connection)
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(lingering) = self.0.lingering.get() {
+            lingering.closed(&self.0);
+        }
+    }
+}
+
 /// To be given to `HttpServer::on_connect`: without it HLS serves no media.
 pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
     let Some(tcp) = socket(io) else { return };
     match Connection::duplicate(tcp) {
         Ok(connection) => {
-            extensions.insert(Arc::new(connection));
+            extensions.insert(Served(Arc::new(connection)));
         }
         // Out of descriptors: this connection gets no media.
         Err(error) => tracing::warn!(%error, "cannot duplicate a connection's descriptor"),

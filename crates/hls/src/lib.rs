@@ -15,6 +15,7 @@ mod dialect;
 mod edge;
 mod grant;
 mod grants;
+mod lingering;
 pub mod name;
 pub mod packager;
 mod routes;
@@ -31,6 +32,7 @@ use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 
 pub use connection::on_connect;
+pub use lingering::MOST_LINGERING;
 
 use edge::Edge;
 use token::Signer;

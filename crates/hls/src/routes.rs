@@ -10,15 +10,16 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use contract::{
-    AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER, is_over_tls,
+    AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER, canonical,
+    is_over_tls,
 };
 use serde::Deserialize;
 
 use crate::body::{FileBody, NoBody};
-use crate::connection::Connection;
+use crate::connection::{Carrier, Connection, Served};
 use crate::dialect::{self, Refusal};
 use crate::edge::{Asker, By, Edge};
-use crate::grant::{Grant, OpenBody};
+use crate::grant::{Crowded, Grant, OpenBody};
 use crate::name::{self, File, FileName};
 use crate::packager::Names;
 use crate::shelf::{Nothing, Shelf};
@@ -37,6 +38,13 @@ pub(crate) fn configure(edge: &Arc<Edge>, config: &mut web::ServiceConfig) {
 fn peer(proxies: &TrustedProxies, request: &HttpRequest) -> IpAddr {
     let socket = request.peer_addr().map_or(UNKNOWN_PEER, |peer| peer.ip());
     proxies.origin(socket, request.headers().get_all(X_FORWARDED_FOR))
+}
+
+/// Whether a proxy carries a request. One on this machine that the configuration does
+/// not name cannot be told from a player here.
+fn carrier(proxies: &TrustedProxies, request: &HttpRequest) -> Carrier {
+    let socket = request.peer_addr().map_or(UNKNOWN_PEER, |peer| canonical(peer.ip()));
+    if socket.is_loopback() || proxies.contains(socket) { Carrier::Proxy } else { Carrier::Player }
 }
 
 /// Query parameters that mean something (C§5.4), and our grant.
@@ -110,14 +118,15 @@ async fn serve(edge: &Arc<Edge>, request: &HttpRequest) -> Result<HttpResponse, 
     };
     let (grant, by) = edge.admit(asker).await?;
     grant.hear(edge.clock.now());
-    let connection = request.conn_data::<Arc<Connection>>().ok_or_else(|| {
+    let connection = request.conn_data::<Served>().ok_or_else(|| {
         tracing::error!("hls::on_connect is not installed, or the connection has no descriptor");
         Refusal::Unavailable
     })?;
     let head = request.method() == Method::HEAD;
     let sealed = is_over_tls(request.app_config().secure(), request.headers().get_all(X_FORWARDED_PROTO));
-    let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed };
-    visit.fetch(connection).await
+    let carrier = carrier(&edge.proxies, request);
+    let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed, carrier };
+    visit.fetch(connection.connection()).await
 }
 
 /// A request that was let in.
@@ -129,6 +138,7 @@ struct Visit<'a> {
     head: bool,
     /// Whether it came over TLS.
     sealed: bool,
+    carrier: Carrier,
 }
 
 impl Visit<'_> {
@@ -143,7 +153,7 @@ impl Visit<'_> {
         }
         // In this order: a fence that does not know the body yet has set the
         // standing, or emptied the shelf, before it looked for bodies.
-        let open = self.grant.open(connection);
+        let open = self.grant.open(connection, self.carrier).map_err(|Crowded| Refusal::Unavailable)?;
         self.may_play()?;
         let (kind, bytes) = self.file(&shelf).ok_or(Refusal::NotFound)?;
         let until = match self.wanted.file {
