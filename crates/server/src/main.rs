@@ -9,6 +9,7 @@ mod control;
 mod descriptors;
 mod doctor;
 mod edges;
+mod http;
 mod metrics;
 mod socket;
 mod systemd;
