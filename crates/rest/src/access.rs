@@ -14,7 +14,7 @@ use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, rt};
-use contract::{AppName, AppSettings, TrustedProxies, UNKNOWN_PEER, is_over_tls};
+use contract::{AppName, AppSettings, TrustedProxies, UNKNOWN_PEER, canonical, is_over_tls};
 use ipnet::IpNet;
 
 use crate::api::Shared;
@@ -74,7 +74,11 @@ impl AddressRules {
         let local = (listener == Listener::Control).then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let peer = req.peer_addr().map(|address| address.ip()).or(local);
         let Some(peer) = peer else { return Caller { ip: UNKNOWN_PEER, proven: false } };
-        let ip = self.proxies.origin(peer, req.headers().get_all(FORWARDED_FOR));
+        let ip = match listener {
+            // A proxy of the public listener is no proxy here.
+            Listener::Control => canonical(peer),
+            Listener::Public => self.proxies.origin(peer, req.headers().get_all(FORWARDED_FOR)),
+        };
         let is_proven = match listener {
             Listener::Control => is_direct(req),
             Listener::Public if self.control => false,
@@ -225,10 +229,8 @@ fn allowed_address(settings: &AppSettings, caller: Caller) -> Result<Author, Ref
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
-    use contract::canonical;
-
     use super::*;
+    use actix_web::test::TestRequest;
 
     fn ip(text: &str) -> IpAddr {
         canonical(text.parse().unwrap())
@@ -321,7 +323,7 @@ mod tests {
         let distrusting = AddressRules { distrust_loopback: true, ..rules(&[]) };
         assert_eq!(proven(&distrusting, "127.0.0.1", &host), UNKNOWN_PEER);
         assert_eq!(proven(&distrusting, "192.0.2.7", &host), ip("192.0.2.7"));
-        let guarded = AddressRules { control: true, ..rules(&[]) };
+        let guarded = AddressRules { control: true, ..rules(&["127.0.0.1/32"]) };
         for peer in ["127.0.0.1", "192.0.2.7"] {
             assert_eq!(proven(&guarded, peer, &host), UNKNOWN_PEER);
             let private = request(peer, &host).app_data(Listener::Control).to_http_request();
