@@ -30,7 +30,7 @@ use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 
-pub use connection::on_connect;
+pub use connection::{Connection, on_connect};
 
 use edge::Edge;
 use token::Signer;

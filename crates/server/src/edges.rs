@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::banner::{Addresses, Pages, Ready};
 use crate::config::{Config, Listen};
+use crate::connections::Connections;
 use crate::control::Control;
 use crate::http::{Http, Routes};
 use crate::metrics::Metrics;
@@ -85,7 +86,15 @@ impl Edges {
             rest_options(config, rtmp_addr.port(), stop),
         );
         let links = control.links();
+        let addresses = address_rules(config);
+        let connections = Connections::new(
+            config.http.max_connections,
+            control.settings(),
+            proxies,
+            !addresses.control && !addresses.distrust_loopback,
+        );
         let metrics = Metrics {
+            connections: connections.clone(),
             census,
             auth: control.counters(),
             streams: links.list_streams,
@@ -97,9 +106,9 @@ impl Edges {
             stop: stop.clone(),
         };
         let networks = config.metrics.networks.clone();
-        let operations = rest::Operations::new(Arc::new(metrics), networks, address_rules(config));
+        let operations = rest::Operations::new(Arc::new(metrics), networks, addresses);
         let turnstile = Turnstile::new(stop.clone());
-        let routes = Routes { protocols, operations, api, turnstile: turnstile.clone() };
+        let routes = Routes { protocols, operations, api, turnstile: turnstile.clone(), connections };
         let (http, serving) = Http::start(config, &routes, tls)?;
         if let Some(certificate) = certificate {
             actix_rt::spawn(certificate.watch());

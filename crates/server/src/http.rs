@@ -18,6 +18,7 @@ use session::Protocol;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Listen};
+use crate::connections::Connections;
 use crate::edges::threads;
 use crate::socket;
 use crate::turnstile::Turnstile;
@@ -29,6 +30,11 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections to the control listener at a time. Operators' programs keep a few each.
 const CONTROL_CONNECTIONS: usize = 256;
 
+/// Connections of each worker above its share. The server stops accepting at its own limit,
+/// and would then refuse nothing: what is over `max_connections` has to be accepted to be
+/// closed.
+const HEADROOM: usize = 64;
+
 /// All that answers over HTTP.
 #[derive(Clone)]
 pub(crate) struct Routes {
@@ -36,6 +42,7 @@ pub(crate) struct Routes {
     pub(crate) operations: rest::Operations,
     pub(crate) api: rest::Api,
     pub(crate) turnstile: Turnstile,
+    pub(crate) connections: Connections,
 }
 
 impl Routes {
@@ -103,10 +110,11 @@ fn public(
     tls: Option<ServerConfig>,
 ) -> Result<(Server, SocketAddr, Option<SocketAddr>)> {
     let workers = threads(config.http.workers);
+    let connections = routes.connections.clone();
     let mut server = HttpServer::new(move || routes.clone().app(Listener::Public))
-        .on_connect(hls::on_connect)
+        .on_connect(move |io, extensions| connections.on_connect(io, extensions))
         .workers(workers)
-        .max_connections((config.http.max_connections / workers).max(1))
+        .max_connections(config.http.max_connections.saturating_add(HEADROOM))
         .client_request_timeout(HEAD_DEADLINE)
         .shutdown_timeout(config.drain_seconds)
         .disable_signals()

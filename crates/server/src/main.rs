@@ -5,6 +5,7 @@ mod banner;
 mod check;
 mod command;
 mod config;
+mod connections;
 mod control;
 mod descriptors;
 mod doctor;

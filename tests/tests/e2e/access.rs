@@ -11,6 +11,8 @@ use serde_json::json;
 use sluice_tests::http::{self, Answer};
 use sluice_tests::machine;
 use sluice_tests::server::{Home, Server};
+use sluice_tests::wait::eventually;
+use sluice_tests::websocket::WebSocket;
 
 const COUNT: &str = "/live/rest/v2/broadcasts/count";
 const FIRST: &str = "/rest/v2/users/initial";
@@ -94,4 +96,24 @@ fn the_control_listener_may_be_a_unix_socket() {
     // The socket of a server that was killed is no obstacle.
     server.kill().unwrap();
     start(on_socket).stop().unwrap();
+}
+
+#[test]
+fn strangers_that_take_all_places_do_not_keep_the_operator_out() {
+    let control = SocketAddr::from(([127, 0, 0, 1], machine::free_tcp_port().unwrap()));
+    let most = 64;
+    let server = start(|command| {
+        command.env("SLUICE__CONTROL__LISTEN", control.to_string());
+        command.env("SLUICE__HTTP__MAX_CONNECTIONS", most.to_string());
+    });
+    let open = || WebSocket::connect(server.http, "/live/websocket");
+    let sockets: Vec<_> = std::iter::from_fn(|| open().ok()).take(2 * most).collect();
+    assert_eq!(sockets.len(), most - most / 16, "some are kept for allowed networks");
+    assert!(http::get(server.http, "/health").is_err(), "all places are taken");
+    assert_eq!([COUNT, "/health", "/metrics"].map(|path| ask(control, path)), [200; 3]);
+    let metrics = http::get(control, "/metrics").unwrap().text();
+    assert!(metrics.contains("\nsluice_http_connections 60\n"), "{metrics}");
+    drop(sockets);
+    eventually("a place", || http::get(server.http, "/health").ok()).unwrap();
+    server.stop().unwrap();
 }
