@@ -41,9 +41,11 @@ const ABROAD = 'leser@exämple.org';
 const SUBSCRIBERS = `/#/streams/live/${STREAM}/subscribers`;
 const REST = `/live/rest/v2/broadcasts/${STREAM}/subscribers`;
 
-test('the wizard makes the first administrator and says what is wrong beside the field', async ({ page }) => {
-  await page.goto('/');
+test('the wizard makes the first administrator and says what is wrong beside the field', async ({ page, server }) => {
+  await page.goto(server.printed);
   await expect(page.getByRole('heading', { name: 'Set up Sluice' })).toBeVisible();
+  await expect(page.getByLabel('Set-up token')).toHaveValue(/^[A-Z2-7]{32}$/);
+  expect(page.url()).not.toContain('setup');
   await page.getByLabel('E-mail address').fill('nobody');
   await page.getByRole('button', { name: 'Create the account' }).click();
   await expect(page.getByLabel('E-mail address')).toBeFocused();

@@ -97,6 +97,8 @@ export class Server {
       SLUICE__RTMP__LISTEN: `127.0.0.1:${rtmp}`,
       SLUICE__WEBRTC__LISTEN: `127.0.0.1:${webrtc}`,
       SLUICE__STORE__PATH: join(home, 'data'),
+      // Tests log in through the API; the wizard's own test takes the address that is printed.
+      SLUICE__HTTP__SETUP_FROM_LOOPBACK: 'true',
     };
     const binary = process.env['SLUICE_BIN'] ?? join(root, 'target/debug/sluice');
     const child = spawn(binary, ['--config', join(root, 'config/sluice.toml')], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -110,6 +112,13 @@ export class Server {
       if (await fetch(`${this.http}/rest/v2/liveness`).then((answer) => answer.ok, () => false)) return;
     }
     throw new Error(`the server ended:\n${this.log}`);
+  }
+
+  /** The panel's address as the server prints it. */
+  get printed(): string {
+    const line = /Web panel +(\S+)/.exec(this.log);
+    if (!line?.[1]) throw new Error(`no panel in:\n${this.log}`);
+    return line[1];
   }
 
   async stop() {

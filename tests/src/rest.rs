@@ -17,12 +17,13 @@ const PASSWORD: &str = "not-a-secret-of-anyone";
 pub struct Rest {
     host: SocketAddr,
     cookie: Mutex<String>,
+    setup_token: Option<String>,
 }
 
 impl Rest {
-    /// For the server at `host`.
-    pub fn new(host: SocketAddr) -> Self {
-        Self { host, cookie: Mutex::default() }
+    /// For the server at `host`, and with what makes its first account.
+    pub fn new(host: SocketAddr, setup_token: Option<String>) -> Self {
+        Self { host, cookie: Mutex::default(), setup_token }
     }
 
     /// One call; a body is sent as JSON.
@@ -57,7 +58,10 @@ impl Rest {
 
     /// Logs in to the console, making the first user if there is none.
     pub fn login(&self) -> Result<()> {
-        let user = json!({"email": EMAIL, "password": PASSWORD, "firstName": "O", "lastName": "P"});
+        let user = json!({
+            "email": EMAIL, "password": PASSWORD, "firstName": "O", "lastName": "P",
+            "setupToken": self.setup_token,
+        });
         if self.must("GET", "/rest/v2/first-login-status", None)?["success"] == true {
             self.succeed("POST", "/rest/v2/users/initial", Some(&user))?;
         }

@@ -16,6 +16,9 @@ use crate::rest::Rest;
 use crate::tls::Identity;
 use crate::wait::eventually;
 
+/// What stands before the set-up token in what the server prints.
+pub const SETUP_TOKEN: &str = "  Set-up token";
+
 /// Where a server keeps what must last. It outlives the process, so that a test can start
 /// another on it.
 #[derive(Clone)]
@@ -41,6 +44,8 @@ pub struct Server {
     pub home: Home,
     /// HTTP on loopback.
     pub http: SocketAddr,
+    /// The control API on loopback: `http`, or a listener of its own.
+    pub control: SocketAddr,
     /// HTTPS on loopback, where the server has a certificate.
     pub https: SocketAddr,
     /// RTMP on loopback.
@@ -58,11 +63,16 @@ impl Server {
     }
 
     /// Starts one that believes this machine's word for whom it asks (`X-Forwarded-For`). All
-    /// loopback addresses are one peer, so without this nobody else can be played here.
+    /// loopback addresses are one peer, so without this no other can be played here. What is
+    /// on this machine drives it by its control listener.
     pub fn start_behind_a_proxy() -> Result<Self> {
-        Self::start_as(Home::new()?, |command| {
+        let control = SocketAddr::from((Ipv4Addr::LOCALHOST, machine::free_tcp_port()?));
+        let mut server = Self::start_as(Home::new()?, |command| {
             command.env("SLUICE__HTTP__TRUSTED_PROXIES", "['127.0.0.0/8']");
-        })
+            command.env("SLUICE__CONTROL__LISTEN", control.to_string());
+        })?;
+        server.control = control;
+        Ok(server)
     }
 
     /// Starts one that speaks TLS too.
@@ -104,7 +114,8 @@ impl Server {
         command.envs(environment(home, addresses));
         adjust(&mut command);
         let process = Process::spawn("sluice", command)?;
-        let mut server = Self { process, home: home.clone(), http, https, rtmp, rtmps, webrtc };
+        let mut server =
+            Self { process, home: home.clone(), http, control: http, https, rtmp, rtmps, webrtc };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -127,7 +138,12 @@ impl Server {
 
     /// A REST client that speaks for a local operator.
     pub fn rest(&self) -> Rest {
-        Rest::new(self.http)
+        Rest::new(self.control, self.setup_token())
+    }
+
+    /// What the first account is made with; none when there is an account.
+    pub fn setup_token(&self) -> Option<String> {
+        self.process.log.find(|line| Some(line.strip_prefix(SETUP_TOKEN)?.trim().to_owned()))
     }
 
     /// `rtmp://…/live/{tail}`.

@@ -2,7 +2,7 @@
 //!
 //! A fenced block whose info string begins with `sh tour` is run. All blocks of one kind run in
 //! order, in one shell, from a folder that looks like the checkout; the addresses of a default
-//! installation are replaced by those of the server under test.
+//! installation are replaced by those of the server under test, and [`TOKEN`] by what it printed.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use crate::server::{Home, Server};
 
 /// For the whole tour, which is meant to take five minutes by hand.
 const LIMIT: Duration = Duration::from_secs(120);
+/// What stands in a guide for the set-up token.
+const TOKEN: &str = "PASTE-THE-SET-UP-TOKEN";
 /// What a guide may show without its being run.
 const SHOWN: [&str; 4] = ["html", "js", "text", "toml"];
 /// What begins a command that a reader might type.
@@ -163,7 +165,7 @@ fn localised(text: &str, server: &Server) -> String {
         text = text.replace(&format!("{host}:1935"), &server.rtmp.to_string());
         text = text.replace(&format!("rtmp://{host}/"), &format!("rtmp://{}/", server.rtmp));
     }
-    text
+    text.replace(TOKEN, &server.setup_token().unwrap_or_default())
 }
 
 /// A document whose commands are run.

@@ -132,7 +132,12 @@ mod tests {
                 async move { HttpResponse::Ok().body(body) }
             }))
         });
-        let server = server.on_connect(on_connect).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+        let server = server
+            .on_connect(|io, extensions| drop(on_connect(io, extensions)))
+            .workers(1)
+            .disable_signals()
+            .bind("127.0.0.1:0")
+            .unwrap();
         let mut client = TcpStream::connect(server.addrs()[0]).unwrap();
         actix_rt::spawn(server.run());
         client.set_nonblocking(true).unwrap();

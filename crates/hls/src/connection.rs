@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,7 +33,7 @@ pub(crate) const MOST_GRANTS: usize = 64;
 /// shows it to nobody; without this, bytes that it has buffered or handed to the
 /// kernel are out of reach.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     socket: OwnedFd,
     /// Of the peer at the other end, be it a proxy.
     network: IpAddr,
@@ -89,6 +89,13 @@ impl Connection {
     pub(crate) fn reset(&self) {
         // It fails only on a socket that is not connected any more.
         let _ = session::tcp::reset(self.socket.as_fd());
+    }
+
+    /// Lets no more in or out, what the kernel holds excepted; the HTTP server sees the end
+    /// of the stream, and closes.
+    pub fn close(&self) {
+        // It fails only on a socket that is not connected any more.
+        let _ = socket2::SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 
     /// Whether the kernel holds nothing that was never sent, and never will be: of
@@ -157,19 +164,27 @@ impl Drop for Served {
     }
 }
 
-/// To be given to `HttpServer::on_connect`: without it HLS serves no media.
-pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
-    let Some(tcp) = socket(io) else { return };
+/// To be called in `HttpServer::on_connect`: without it HLS serves no media. Gives the
+/// connection and its peer's address, if it is one of TCP. Keep it weakly: its descriptor
+/// goes with the last reference.
+pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) -> Option<(SocketAddr, Arc<Connection>)> {
+    let tcp = socket(io)?;
+    let peer = tcp.peer_addr().ok()?;
     match Connection::duplicate(tcp) {
         Ok(connection) => {
-            extensions.insert(Served(Arc::new(connection)));
+            let connection = Arc::new(connection);
+            extensions.insert(Served(connection.clone()));
+            Some((peer, connection))
         }
-        // Out of descriptors: this connection gets no media.
-        Err(error) => tracing::warn!(%error, "cannot duplicate a connection's descriptor"),
+        Err(error) => {
+            // Out of descriptors: this connection gets no media.
+            tracing::warn!(%error, "cannot duplicate a connection's descriptor");
+            None
+        }
     }
 }
 
-/// The socket of a connection, with or without TLS. What the TLS layer has sealed
+/// The socket of a connection, with or without TLS; `None` of any other transport. What the TLS layer has sealed
 /// and not written dies with the socket that a fence resets.
 fn socket(io: &dyn Any) -> Option<&TcpStream> {
     let sealed = || io.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);

@@ -31,7 +31,7 @@ use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 
-pub use connection::on_connect;
+pub use connection::{Connection, on_connect};
 pub use lingering::MOST_LINGERING;
 
 use edge::Edge;

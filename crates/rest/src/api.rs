@@ -19,9 +19,10 @@ use contract::registry::{
     Survey, UpdateStream,
 };
 use contract::settings::{GetSettings, ListSettings, PatchSettings};
-use contract::{Clock, SettingsView, TrustedProxies};
+use contract::{Clock, SettingsView};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::AddressRules;
 use crate::dialect::Refused;
 use crate::logins::Logins;
 use crate::panel::{Stills, Watching};
@@ -104,11 +105,12 @@ pub struct Links {
 pub struct Options {
     /// Our own version, shown beside the one that AMS clients test.
     pub version: String,
-    /// Whose `X-Forwarded-For` counts.
-    pub trusted_proxies: TrustedProxies,
-    /// The name that publishers reach us by, for `rtmpURL` and `originAdress`;
-    /// `None` takes the request's `Host`.
-    pub host: Option<String>,
+    /// When the address of a request proves something. Its `host` is also the name that
+    /// publishers reach us by, for `rtmpURL` and `originAdress`; `None` takes the request's
+    /// `Host`.
+    pub addresses: AddressRules,
+    /// Whether a request from this machine makes the first account without the set-up token.
+    pub setup_from_loopback: bool,
     /// The RTMP port, for `rtmpURL`.
     pub rtmp_port: u16,
     /// The ports by which the panel tells people to reach us; `None`: not served. What
@@ -139,8 +141,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            trusted_proxies: TrustedProxies::default(),
-            host: None,
+            addresses: AddressRules::default(),
+            setup_from_loopback: false,
             rtmp_port: 1935,
             ports: Ports::default(),
             stop: CancellationToken::new(),

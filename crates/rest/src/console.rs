@@ -15,7 +15,7 @@ use contract::accounts::{CreateFirstAccount, Login, LoginError, NeedsFirstAccoun
 use contract::audit::{About, AuditEntry, Deed};
 use contract::settings::{GetSettings, PatchSettings, Patched};
 
-use crate::access::{Caller, is_secure};
+use crate::access::is_secure;
 use crate::api::Shared;
 use crate::body::{Body, Fields};
 use crate::dialect::{self, Refused};
@@ -67,7 +67,7 @@ async fn first_account(shared: Data<Shared>, req: HttpRequest, body: Body) -> An
     let detail = format!("{}, the first", wanted.email);
     let outcome = shared.ask(&shared.links.create_first_account, wanted).await?;
     if outcome.is_ok() {
-        let author = Author { account: None, from: Caller::of(&req, &shared.options.trusted_proxies).ip };
+        let author = Author { account: None, from: shared.options.addresses.caller(&req).ip };
         shared.note(&author, Deed::AddAccount, About::default(), detail).await;
     }
     Ok(dialect::with_status(dialect::first_account(outcome)))
@@ -78,14 +78,15 @@ fn text(fields: &Fields, name: &'static str) -> Result<String, Refused> {
 }
 
 /// Why the caller may make the first account (C§16.3a). The token goes before the
-/// place, so that a wrong one is never covered up.
+/// place, so that a wrong one is never covered up. The place counts only where the
+/// configuration says so: a relay on this machine would lend it to strangers.
 fn proof(shared: &Shared, req: &HttpRequest, fields: &Fields) -> Result<SetupProof, Refused> {
     let header = req.headers().get(SETUP_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
     if let Some(token) = fields.short_text("setupToken")?.or(header) {
         return Ok(SetupProof::Token(Secret::new(token)));
     }
-    let caller = Caller::of(req, &shared.options.trusted_proxies);
-    Ok(if caller.at_the_machine() { SetupProof::Loopback } else { SetupProof::None })
+    let local = shared.options.setup_from_loopback && shared.options.addresses.caller(req).is_local();
+    Ok(if local { SetupProof::Loopback } else { SetupProof::None })
 }
 
 async fn log_in(shared: Data<Shared>, req: HttpRequest, body: Body) -> Answered {
@@ -93,7 +94,7 @@ async fn log_in(shared: Data<Shared>, req: HttpRequest, body: Body) -> Answered 
     let login = Login {
         email: text(&fields, "email")?,
         password: Secret::new(text(&fields, "password")?),
-        peer: Caller::of(&req, &shared.options.trusted_proxies).ip,
+        peer: shared.options.addresses.caller(&req).ip,
     };
     let (email, peer) = (login.email.clone(), login.peer);
     let account = match shared.ask(&shared.links.login, login).await? {

@@ -380,8 +380,8 @@ pub(crate) fn first_account(outcome: Result<(), FirstAccountError>) -> (StatusCo
         Err(FirstAccountError::Blank) => refused(StatusCode::OK, "E-mail or password is blank"),
         Err(FirstAccountError::NotAllowed) => refused(
             StatusCode::FORBIDDEN,
-            "The first user can be created from the server's own machine, or with the set-up token that was \
-             printed at first start",
+            "The first user is created with the set-up token that the server printed at its start, or by \
+             `sluice user add` on its machine",
         ),
         Err(FirstAccountError::NotStored(_)) => refused(StatusCode::OK, NOT_STORED),
     }

@@ -16,7 +16,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use contract::accounts::{Account, Role};
 
-use crate::access::{Caller, is_secure};
+use crate::access::is_secure;
 use crate::api::Shared;
 use crate::dialect::Refused;
 
@@ -64,7 +64,7 @@ impl Author {
     /// Who calls, if he is logged in.
     pub(crate) fn logged_in(shared: &Shared, req: &HttpRequest) -> Option<Self> {
         let account = account(shared, req)?;
-        Some(Self { account: Some(account), from: Caller::of(req, &shared.options.trusted_proxies).ip })
+        Some(Self { account: Some(account), from: shared.options.addresses.caller(req).ip })
     }
 
     /// Lets him through, or says that his role does not allow it. An address that may

@@ -27,5 +27,6 @@ mod statistics;
 mod subscribers;
 mod users;
 
+pub use access::{AddressRules, Listener};
 pub use api::{Api, Links, Options, Ports};
 pub use operations::{Operations, Readiness, Vitals};

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use contract::TrustedProxies;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use serde_json::json;
 
-use crate::access::Caller;
+use crate::access::AddressRules;
 use crate::path::read;
 
 /// Prometheus's text format.
@@ -54,13 +53,13 @@ pub struct Operations(Data<Shared>);
 struct Shared {
     vitals: Arc<dyn Vitals>,
     networks: Vec<IpNet>,
-    proxies: TrustedProxies,
+    addresses: AddressRules,
 }
 
 impl Operations {
     /// `networks` may read `/metrics`; everybody may ask the other two.
-    pub fn new(vitals: Arc<dyn Vitals>, networks: Vec<IpNet>, proxies: TrustedProxies) -> Self {
-        Self(Data::new(Shared { vitals, networks, proxies }))
+    pub fn new(vitals: Arc<dyn Vitals>, networks: Vec<IpNet>, addresses: AddressRules) -> Self {
+        Self(Data::new(Shared { vitals, networks, addresses }))
     }
 
     /// Adds the routes. Called once for each HTTP worker.
@@ -81,7 +80,7 @@ async fn is_ready(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn all_metrics(shared: Data<Shared>, req: HttpRequest) -> HttpResponse {
-    if !Caller::of(&req, &shared.proxies).is_within(&shared.networks) {
+    if !shared.addresses.caller(&req).is_within(&shared.networks) {
         return HttpResponse::Forbidden().body("not one of the networks that may read this\n");
     }
     let text = shared.vitals.metrics().await;
@@ -109,7 +108,7 @@ mod tests {
 
     async fn ask(readiness: Readiness, peer: &str, path: &str) -> (StatusCode, String) {
         let networks = vec!["127.0.0.1/32".parse().unwrap(), "192.0.2.0/24".parse().unwrap()];
-        let operations = Operations::new(Arc::new(Known(readiness)), networks, TrustedProxies::default());
+        let operations = Operations::new(Arc::new(Known(readiness)), networks, AddressRules::default());
         let app = init_service(App::new().configure(|cfg| operations.routes(cfg))).await;
         let peer = format!("{peer}:4000").parse().unwrap();
         let request = TestRequest::get().uri(path).peer_addr(peer).insert_header(("host", "localhost"));

@@ -73,7 +73,7 @@ async fn me(shared: Data<Shared>, leave: Leave<Own>) -> Answered {
 /// The port that the caller himself came in by is known for certain.
 async fn addresses(shared: Data<Shared>, _leave: Leave<Own>, req: HttpRequest) -> Answered {
     let options = &shared.options;
-    let reach = |port| Reach { host: options.host.clone(), port };
+    let reach = |port| Reach { host: options.addresses.host.clone(), port };
     let own = req.app_config().local_addr().port();
     let secure = is_secure(&req);
     let http = if options.ports.http == 0 && !secure { own } else { options.ports.http };

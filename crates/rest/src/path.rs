@@ -133,7 +133,7 @@ impl Query {
 /// The name that the caller reached us by; the operator's word goes first. What a
 /// `Host` says goes back to its sender only, and only if it looks like a host.
 pub(crate) fn public_host(req: &HttpRequest, options: &Options) -> String {
-    if let Some(host) = &options.host {
+    if let Some(host) = &options.addresses.host {
         return host.clone();
     }
     let sent = req.headers().get(HOST).and_then(|h| h.to_str().ok()).map(without_port);

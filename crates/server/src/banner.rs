@@ -4,12 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use contract::{AppName, Secret};
 
+use crate::config::Listen;
+
 /// Where everything listens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     /// `None` without a certificate, as is the next.
     pub(crate) https: Option<SocketAddr>,
+    pub(crate) control: Listen,
     pub(crate) rtmp: SocketAddr,
     pub(crate) rtmps: Option<SocketAddr>,
     pub(crate) webrtc: SocketAddr,
@@ -53,21 +56,27 @@ impl Ready<'_> {
              \x20 HLS                 http://{http}/{app}/streams/stream1.m3u8\n\
              \x20 WHIP, WHEP          http://{http}/{app}/whip/stream1   http://{http}/{app}/whep/stream1\n\
              \x20 SDK WebSocket       ws://{http}/{app}/websocket\n\
-             \x20 Control API         http://{http}/{app}/rest/v2/broadcasts\n\
+             {control}\
              {tls}\
              \x20 WebRTC media        UDP {webrtc}\n{token}",
             version = env!("CARGO_PKG_VERSION"),
             panel = self.panel(),
             pages = self.pages(),
+            control = self.control(),
             tls = self.tls(),
             webrtc = self.addresses.webrtc,
             token = self.token(),
         )
     }
 
+    /// While there is no account, the panel's address makes the first one: what follows the
+    /// `#` stays in the browser.
     fn panel(&self) -> String {
+        let token = self.setup_token.as_ref().map(|token| format!("#/setup/{}", token.reveal()));
         let there = match self.pages {
-            Pages::BuiltIn => format!("http://{}/", reachable(self.addresses.http)),
+            Pages::BuiltIn => {
+                format!("http://{}/{}", reachable(self.addresses.http), token.unwrap_or_default())
+            }
             Pages::Missing => "not in this program: scripts/run builds it, and starts the server".to_owned(),
         };
         line("Web panel", there)
@@ -82,6 +91,16 @@ impl Ready<'_> {
             }
             Pages::Missing => String::new(),
         }
+    }
+
+    fn control(&self) -> String {
+        let path = format!("/{}/rest/v2/broadcasts", self.app);
+        let there = match &self.addresses.control {
+            Listen::Off => format!("http://{}{path}", reachable(self.addresses.http)),
+            Listen::Tcp(address) => format!("http://{}{path}", reachable(*address)),
+            Listen::Unix(socket) => format!("{}, http://localhost{path}", socket.display()),
+        };
+        line("Control API", there)
     }
 
     /// The same again over TLS, in two lines.
@@ -102,8 +121,8 @@ impl Ready<'_> {
     fn token(&self) -> String {
         self.setup_token.as_ref().map_or_else(String::new, |token| {
             format!(
-                "\n  Set-up token        {}\n                      for the first account from another machine; \
-                 on this machine none is needed\n",
+                "\n  Set-up token        {}\n                      for the first account; the panel's address above \
+                 has it already\n",
                 token.reveal()
             )
         })
@@ -130,12 +149,19 @@ mod tests {
     fn addresses_can_be_pasted_and_the_token_is_shown_while_there_is_no_account() {
         let app = AppName::parse("live").unwrap();
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let addresses =
-            Addresses { http: any(5080), https: None, rtmp: any(1935), rtmps: None, webrtc: any(5000) };
+        let addresses = Addresses {
+            http: any(5080),
+            https: None,
+            control: Listen::Off,
+            rtmp: any(1935),
+            rtmps: None,
+            webrtc: any(5000),
+        };
         let setup_token = Some(Secret::new("t0ken".to_owned()));
         let mut ready = Ready { addresses, app: &app, pages: Pages::BuiltIn, setup_token };
         let text = ready.text();
-        assert!(text.contains("http://127.0.0.1:5080/\n"), "{text}");
+        assert!(text.contains("http://127.0.0.1:5080/#/setup/t0ken\n"), "{text}");
+        assert!(text.contains("http://127.0.0.1:5080/live/rest/v2/broadcasts\n"), "{text}");
         assert!(text.contains("http://127.0.0.1:5080/live/streams/stream1.m3u8"), "{text}");
         assert!(text.contains("rtmp://127.0.0.1:1935/live/stream1") && text.contains("t0ken"), "{text}");
         assert!(!text.contains("https"), "{text}");
@@ -145,7 +171,11 @@ mod tests {
         assert!(text.contains("https://127.0.0.1:5443/live/"), "{text}");
         assert!(text.contains("rtmps://127.0.0.1:1936/live/stream1\n"), "{text}");
         assert!(text.contains("/publish.html") && text.contains("/play.html"), "{text}");
-        assert!(!text.contains("token"), "{text}");
+        assert!(!text.contains("token") && text.contains("http://127.0.0.1:5080/\n"), "{text}");
+        ready.addresses.control = Listen::Tcp(([127, 0, 0, 1], 5081).into());
+        assert!(ready.text().contains("http://127.0.0.1:5081/live/rest/v2/broadcasts\n"));
+        ready.addresses.control = Listen::Unix("/run/sluice/api.sock".into());
+        assert!(ready.text().contains("/run/sluice/api.sock, http://localhost/live/rest/v2/broadcasts\n"));
         ready.pages = Pages::Missing;
         let text = ready.text();
         assert!(text.contains("Web panel           not in this program: scripts/run "), "{text}");

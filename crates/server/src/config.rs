@@ -1,5 +1,6 @@
 //! The configuration file, and the environment over it.
 
+mod listen;
 mod origin;
 mod problems;
 
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use listen::Listen;
 pub(crate) use origin::{Origin, Problem};
 
 /// What `config/sluice.toml` says. The file documents each key.
@@ -23,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) drain_seconds: u64,
     pub(crate) http: Http,
     pub(crate) https: Https,
+    pub(crate) control: Control,
     pub(crate) tls: Tls,
     pub(crate) rtmp: Rtmp,
     pub(crate) webrtc: Webrtc,
@@ -39,6 +42,15 @@ pub(crate) struct Http {
     pub(crate) max_connections: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) host: String,
+    pub(crate) local_trust: bool,
+    pub(crate) setup_from_loopback: bool,
+}
+
+/// Where the control API listens apart from strangers.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Control {
+    pub(crate) listen: Listen,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -112,6 +124,7 @@ impl Default for Config {
             drain_seconds: 10,
             http: Http::default(),
             https: Https::default(),
+            control: Control::default(),
             tls: Tls::default(),
             rtmp: Rtmp::default(),
             webrtc: Webrtc::default(),
@@ -134,6 +147,8 @@ impl Default for Http {
             max_connections: 4096,
             trusted_proxies: Vec::new(),
             host: String::new(),
+            local_trust: true,
+            setup_from_loopback: false,
         }
     }
 }
@@ -224,6 +239,9 @@ impl Config {
         if self.tls.is_on() {
             listens.push(("https.listen", self.https.listen));
             listens.push(("rtmp.tls_listen", self.rtmp.tls_listen));
+        }
+        if let Listen::Tcp(address) = self.control.listen {
+            listens.push(("control.listen", address));
         }
         listens
     }

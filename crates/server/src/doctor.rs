@@ -1,5 +1,8 @@
 //! A look at the machine: will it serve well, and if not, why.
 
+mod relays;
+
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 use contract::Clock;
 use rustix::fs::statvfs;
 
-use crate::config::{Config, Origin};
+use crate::config::{Config, Listen, Origin};
 use crate::tls::Certificate;
 use crate::{check, descriptors};
 
@@ -48,6 +51,7 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.configuration(config, origin);
     report.ports(config);
     report.addresses(config);
+    report.trust(config, &relays::running(Path::new("/proc")));
     report.clock(now(), hardware_clock());
     report.disk(&config.store.path);
     report.descriptors(config);
@@ -109,6 +113,41 @@ impl Report {
             let hint = "none of them is reached from other networks; if they should watch, say the public one in webrtc.announced";
             self.say(Health::Doubtful, "addresses", format!("{text}; {hint}"));
         }
+    }
+
+    /// `relays`: programs that may pass on strangers' requests as if they were this machine's.
+    fn trust(&mut self, config: &Config, relays: &BTreeSet<String>) {
+        if let Listen::Tcp(address) = config.control.listen
+            && (address.ip().is_unspecified() || is_public(address.ip()))
+        {
+            let text =
+                format!("control.listen {address} is open to other networks; it is meant to be private");
+            return self.say(Health::Doubtful, "trust", text);
+        }
+        let trusts = config.control.listen == Listen::Off
+            && config.http.trusted_proxies.is_empty()
+            && config.http.local_trust;
+        if !trusts {
+            return self.say(
+                Health::Good,
+                "trust",
+                "no request is allowed anything because it comes from this machine",
+            );
+        }
+        if relays.is_empty() {
+            return self.say(
+                Health::Good,
+                "trust",
+                "requests from this machine are trusted, and no proxy is seen on it",
+            );
+        }
+        let seen = relays.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let hint = "set local_trust = false in [http], trusted_proxies, or [control] listen";
+        self.say(
+            Health::Doubtful,
+            "trust",
+            format!("strangers behind {seen} may look like this machine; {hint}"),
+        );
     }
 
     /// `hardware`: what the machine's other clock says, in seconds of the same age.
@@ -327,6 +366,23 @@ mod tests {
         ] {
             assert_eq!(seen(|report| report.clock(now, hardware)), health, "{now:?} {hardware:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_beside_a_server_that_trusts_this_machine_is_doubtful() {
+        let health = |config: &Config, relays: &[&str]| {
+            let relays = relays.iter().copied().map(str::to_owned).collect();
+            seen(|report| report.trust(config, &relays))
+        };
+        let mut config = Config::default();
+        assert_eq!(health(&config, &[]), Health::Good);
+        assert_eq!(health(&config, &["nginx"]), Health::Doubtful);
+        config.http.local_trust = false;
+        assert_eq!(health(&config, &["nginx"]), Health::Good);
+        config.control.listen = Listen::Tcp(([0, 0, 0, 0], 5081).into());
+        assert_eq!(health(&config, &[]), Health::Doubtful);
+        config.control.listen = Listen::Tcp(([127, 0, 0, 1], 5081).into());
+        assert_eq!(health(&config, &["nginx"]), Health::Good);
     }
 
     #[test]

@@ -1,14 +1,9 @@
 //! The edges: every protocol, and the HTTP server that carries their routes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
-use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use contract::{Clock, Secret, TrustedProxies};
 use futures_util::future::{join_all, select_all};
 use ingest::{rtmp, webrtc};
@@ -19,20 +14,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::banner::{Addresses, Pages, Ready};
-use crate::config::Config;
+use crate::config::{Config, Listen};
+use crate::connections::Connections;
 use crate::control::Control;
+use crate::http::{Http, Routes};
 use crate::metrics::Metrics;
 use crate::tls::Certificate;
 use crate::turnstile::Turnstile;
 
-/// For an HTTP client to send a request's head. Nobody whom it takes longer will
-/// play anything; bodies have deadlines where they are read.
-const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Everything that listens.
 pub(crate) struct Edges {
     addresses: Addresses,
-    server: ServerHandle,
+    http: Http,
     turnstile: Turnstile,
     serving: Mutex<Serving>,
     /// Ends what is only asked for over HTTP, when HTTP has ended.
@@ -90,10 +83,18 @@ impl Edges {
             control.settings(),
             control.accounts(),
             clock.clone(),
-            rest_options(config, proxies.clone(), rtmp_addr.port(), stop),
+            rest_options(config, rtmp_addr.port(), stop),
         );
         let links = control.links();
+        let addresses = address_rules(config);
+        let connections = Connections::new(
+            config.http.max_connections,
+            control.settings(),
+            proxies,
+            !addresses.control && !addresses.distrust_loopback,
+        );
         let metrics = Metrics {
+            connections: connections.clone(),
             census,
             auth: control.counters(),
             streams: links.list_streams,
@@ -105,23 +106,30 @@ impl Edges {
             stop: stop.clone(),
         };
         let networks = config.metrics.networks.clone();
-        let operations = rest::Operations::new(Arc::new(metrics), networks, proxies);
+        let operations = rest::Operations::new(Arc::new(metrics), networks, addresses);
         let turnstile = Turnstile::new(stop.clone());
-        let routes = Routes { protocols, operations, api, turnstile: turnstile.clone() };
-        let Http { server, http, https, serving } = serve_http(config, routes, tls)?;
+        let routes = Routes { protocols, operations, api, turnstile: turnstile.clone(), connections };
+        let (http, serving) = Http::start(config, &routes, tls)?;
         if let Some(certificate) = certificate {
             actix_rt::spawn(certificate.watch());
         }
         let http_over = CancellationToken::new();
         let connected = connected.into_iter().map(|protocol| spawn(protocol, stop.clone())).collect();
-        let asked = vec![serving, spawn(hls, http_over.clone())];
-        let addresses = Addresses { http, https, rtmp: rtmp_addr, rtmps, webrtc: webrtc_addr };
-        Ok(Self { addresses, server, turnstile, serving: Serving { connected, asked }.into(), http_over })
+        let asked = serving.into_iter().chain([spawn(hls, http_over.clone())]).collect();
+        let addresses = Addresses {
+            http: http.address,
+            https: http.tls_address,
+            control: config.control.listen.clone(),
+            rtmp: rtmp_addr,
+            rtmps,
+            webrtc: webrtc_addr,
+        };
+        Ok(Self { addresses, http, turnstile, serving: Serving { connected, asked }.into(), http_over })
     }
 
     /// What to tell the operator.
     pub(crate) fn ready<'a>(&self, config: &'a Config, setup_token: Option<Secret<String>>) -> Ready<'a> {
-        let (addresses, app) = (self.addresses, &config.applications[0]);
+        let (addresses, app) = (self.addresses.clone(), &config.applications[0]);
         Ready { addresses, app, pages: Pages::ours(), setup_token }
     }
 
@@ -143,7 +151,7 @@ impl Edges {
         let all = async {
             let goodbyes = tokio::time::timeout(limit / 2, ends(connected)).await;
             self.turnstile.empty().await;
-            self.server.stop(true).await;
+            self.http.stop().await;
             self.http_over.cancel();
             ends(asked).await;
             goodbyes
@@ -159,63 +167,8 @@ async fn ends(tasks: &mut [Task]) {
     join_all(tasks.iter_mut().filter(|task| !task.is_finished())).await;
 }
 
-/// The HTTP server, running.
-struct Http {
-    server: ServerHandle,
-    http: SocketAddr,
-    https: Option<SocketAddr>,
-    serving: JoinHandle<Result<()>>,
-}
-
-/// All that answers over HTTP.
-#[derive(Clone)]
-struct Routes {
-    protocols: Vec<Arc<dyn Protocol>>,
-    operations: rest::Operations,
-    api: rest::Api,
-    turnstile: Turnstile,
-}
-
-impl Routes {
-    /// Protocols come first: theirs are the more particular paths.
-    fn add_to(&self, config: &mut ServiceConfig) {
-        self.protocols.iter().for_each(|protocol| protocol.routes(config));
-        self.operations.routes(config);
-        self.api.routes(config);
-    }
-}
-
-fn serve_http(config: &Config, routes: Routes, tls: Option<ServerConfig>) -> Result<Http> {
-    let workers = threads(config.http.workers);
-    let app = move || {
-        let turnstile = routes.turnstile.clone();
-        let pass = from_fn(move |req, next| turnstile.clone().pass(req, next));
-        App::new().wrap(pass).configure(|config| routes.add_to(config))
-    };
-    let mut server = HttpServer::new(app)
-        .on_connect(hls::on_connect)
-        .workers(workers)
-        .max_connections((config.http.max_connections / workers).max(1))
-        .client_request_timeout(HEAD_DEADLINE)
-        .shutdown_timeout(config.drain_seconds)
-        .disable_signals()
-        .bind(config.http.listen)
-        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
-    if let Some(tls) = tls {
-        let address = config.https.listen;
-        server =
-            server.bind_rustls_0_23(address, tls).with_context(|| format!("cannot listen on {address}"))?;
-    }
-    let bound = server.addrs_with_scheme();
-    let at = |wanted| bound.iter().find(|(_, scheme)| *scheme == wanted).map(|(address, _)| *address);
-    let (http, https) = (at("http").context("the HTTP server has no address")?, at("https"));
-    let server = server.run();
-    let handle = server.handle();
-    let serving = actix_rt::spawn(async move { server.await.context("the HTTP server") });
-    Ok(Http { server: handle, http, https, serving })
-}
-
-fn threads(configured: usize) -> usize {
+/// How many threads a setting means; 0 is one per core.
+pub(crate) fn threads(configured: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     if configured == 0 { cores() } else { configured }
 }
@@ -239,12 +192,17 @@ fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
     }
 }
 
-fn rest_options(
-    config: &Config,
-    trusted_proxies: TrustedProxies,
-    rtmp_port: u16,
-    stop: &CancellationToken,
-) -> rest::Options {
+/// When the address of a request proves something.
+fn address_rules(config: &Config) -> rest::AddressRules {
+    rest::AddressRules {
+        proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
+        distrust_loopback: !config.http.local_trust,
+        control: config.control.listen != Listen::Off,
+        host: Some(config.http.host.clone()).filter(|host| !host.is_empty()),
+    }
+}
+
+fn rest_options(config: &Config, rtmp_port: u16, stop: &CancellationToken) -> rest::Options {
     let tls = config.tls.is_on();
     let ports = rest::Ports {
         http: config.http.listen.port(),
@@ -253,8 +211,8 @@ fn rest_options(
     };
     rest::Options {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        trusted_proxies,
-        host: Some(config.http.host.clone()).filter(|host| !host.is_empty()),
+        addresses: address_rules(config),
+        setup_from_loopback: config.http.setup_from_loopback,
         rtmp_port,
         ports,
         stop: stop.clone(),

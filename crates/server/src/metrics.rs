@@ -17,6 +17,7 @@ use session::{Census, Total};
 use store::{SYNC_BOUNDS_US, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Connections;
 use crate::tls::Certificate;
 use text::{Kind, Labels, Text};
 
@@ -38,6 +39,7 @@ const GROUPS: [(Protocol, Action); 7] = [
 /// Everybody who counts something.
 pub(crate) struct Metrics {
     pub(crate) census: Census,
+    pub(crate) connections: Connections,
     pub(crate) auth: Arc<auth::Counters>,
     pub(crate) streams: Recipient<ListStreams>,
     pub(crate) applications: Vec<AppName>,
@@ -67,6 +69,7 @@ impl rest::Vitals for Metrics {
             text.family(Kind::Gauge, "sluice_build_info", "Always 1; which build this is.", [(version, 1)]);
             self.streams(&mut text).await;
             self.sessions(&mut text);
+            self.connections(&mut text);
             self.admissions(&mut text);
             self.transcodes(&mut text);
             self.durable(&mut text);
@@ -112,6 +115,13 @@ impl Metrics {
         family(Kind::Counter, "sluice_sent_bytes_total", help, |t| t.sent_bytes, &[Action::Play]);
         let help = "Times that a player was too slow and lost media.";
         family(Kind::Counter, "sluice_player_gaps_total", help, |t| t.gaps, &[Action::Play]);
+    }
+
+    fn connections(&self, text: &mut Text) {
+        let (now, refused) = self.connections.counts();
+        text.single(Kind::Gauge, "sluice_http_connections", "Connections of the public HTTP server.", now);
+        let help = "HTTP connections closed at once because their network had no place left.";
+        text.single(Kind::Counter, "sluice_http_connections_refused_total", help, refused);
     }
 
     fn admissions(&self, text: &mut Text) {

@@ -5,8 +5,10 @@
 //! bytes. Started once the store is open, so that a socket which is there already is
 //! one that a dead server left. Ends with the process.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Operators at a time.
 const BACKLOG: i32 = 4;
+
+/// Connections to the control API that wait to be accepted.
+const API_BACKLOG: i32 = 128;
 
 /// What an operator may ask of a running server.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,15 +100,32 @@ pub(crate) fn serve(folder: &Path, desk: Desk) -> Result<()> {
 }
 
 fn listen(path: &Path) -> Result<UnixListener> {
-    // Nobody else can have this folder now.
+    // No other server can have this folder now.
     let _absent = std::fs::remove_file(path);
+    Ok(UnixListener::from_std(bind(path, BACKLOG)?)?)
+}
+
+/// A Unix socket for this user and its group, in the place of one that a server left which
+/// is gone.
+pub(crate) fn listen_at(path: &Path) -> Result<std::os::unix::net::UnixListener> {
+    let name = || path.display().to_string();
+    let is_socket = std::fs::metadata(path).is_ok_and(|there| there.file_type().is_socket());
+    if is_socket && UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path).with_context(name)?;
+    }
+    let listener = bind(path, API_BACKLOG)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o660)).with_context(name)?;
+    Ok(listener)
+}
+
+fn bind(path: &Path, backlog: i32) -> Result<std::os::unix::net::UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Before it has a name, so that it is never open to others.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     socket.bind(&SockAddr::unix(path)?).with_context(|| path.display().to_string())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    Ok(UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?)
+    Ok(socket.into())
 }
 
 impl Desk {

@@ -1,5 +1,6 @@
 //! Everything that needs the whole server and real clients.
 
+mod access;
 mod commands;
 mod crash;
 mod drivers;

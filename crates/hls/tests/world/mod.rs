@@ -211,7 +211,7 @@ impl Server {
         let hls = Arc::new(sluice_hls::Hls::new(admission, clock.clock(), proxies).unwrap());
         let routes = hls.clone();
         let server = HttpServer::new(move || App::new().configure(|cfg| routes.routes(cfg)))
-            .on_connect(sluice_hls::on_connect)
+            .on_connect(|io, extensions| drop(sluice_hls::on_connect(io, extensions)))
             .workers(1)
             .disable_signals()
             .bind("127.0.0.1:0")

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
 use contract::{AppSettings, TrustedProxies};
-use sluice_rest::Options;
+use sluice_rest::{AddressRules, Options};
 
 use crate::world::{World, local};
 
@@ -13,11 +13,12 @@ fn from(peer: &str, host: &str) -> TestRequest {
     TestRequest::get().uri(PATH).peer_addr(peer.parse().unwrap()).append_header(("host", host))
 }
 
-fn with_networks(networks: Option<&[&str]>) -> World {
+fn with_networks(networks: Option<&[&str]>, proxies: &[&str]) -> World {
     let mut settings = AppSettings::default();
     settings.security.rest_networks = networks.map(|n| n.iter().map(|n| n.parse().unwrap()).collect());
-    let trusted_proxies = TrustedProxies::new(vec!["10.0.0.1/32".parse().unwrap()]);
-    World::with(settings, Options { trusted_proxies, ..Options::default() })
+    let proxies = TrustedProxies::new(proxies.iter().map(|net| net.parse().unwrap()).collect());
+    let addresses = AddressRules { proxies, ..AddressRules::default() };
+    World::with(settings, Options { addresses, ..Options::default() })
 }
 
 #[actix_web::test]
@@ -42,21 +43,30 @@ async fn by_default_only_this_machine_may_call() {
 
 #[actix_web::test]
 async fn networks_are_those_of_the_real_caller() {
-    let world = with_networks(Some(&["198.51.100.0/24"]));
-    let status = async |req: TestRequest| world.call(req).await.status;
-    assert_eq!(status(from("198.51.100.7:1", "a.example")).await, StatusCode::OK);
-    assert_eq!(status(from("[::ffff:198.51.100.7]:1", "a.example")).await, StatusCode::OK);
-    assert_eq!(status(from("127.0.0.1:1", "localhost")).await, StatusCode::FORBIDDEN);
-    let claims = |peer, value| from(peer, "a.example").append_header(("x-forwarded-for", value));
-    assert_eq!(status(claims("203.0.113.5:1", "198.51.100.7")).await, StatusCode::FORBIDDEN);
-    assert_eq!(status(claims("10.0.0.1:1", "198.51.100.7")).await, StatusCode::OK);
-    assert_eq!(status(claims("10.0.0.1:1", "198.51.100.7, 203.0.113.5")).await, StatusCode::FORBIDDEN);
-    assert_eq!(status(claims("10.0.0.1:1", "nonsense")).await, StatusCode::FORBIDDEN);
+    let allowed: Option<&[&str]> = Some(&["198.51.100.0/24"]);
+    let status = async |world: &World, req: TestRequest| world.call(req).await.status;
+    let world = with_networks(allowed, &[]);
+    assert_eq!(status(&world, from("198.51.100.7:1", "192.0.2.1")).await, StatusCode::OK);
+    assert_eq!(status(&world, from("[::ffff:198.51.100.7]:1", "192.0.2.1:5080")).await, StatusCode::OK);
+    assert_eq!(status(&world, from("127.0.0.1:1", "localhost")).await, StatusCode::FORBIDDEN);
+    let rebound = from("198.51.100.7:1", "rebound.example");
+    assert_eq!(status(&world, rebound).await, StatusCode::FORBIDDEN);
+
+    let claims = |peer, value| from(peer, "192.0.2.1").append_header(("x-forwarded-for", value));
+    assert_eq!(status(&world, claims("203.0.113.5:1", "198.51.100.7")).await, StatusCode::FORBIDDEN);
+    let world = with_networks(allowed, &["10.0.0.1/32"]);
+    assert_eq!(status(&world, claims("203.0.113.5:1", "198.51.100.7")).await, StatusCode::FORBIDDEN);
+    assert_eq!(status(&world, claims("10.0.0.1:1", "198.51.100.7")).await, StatusCode::OK);
+    assert_eq!(
+        status(&world, claims("10.0.0.1:1", "198.51.100.7, 203.0.113.5")).await,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(status(&world, claims("10.0.0.1:1", "nonsense")).await, StatusCode::FORBIDDEN);
 }
 
 #[actix_web::test]
 async fn without_a_filter_everybody_may_call_but_no_foreign_page() {
-    for world in [with_networks(None), with_networks(Some(&["0.0.0.0/0"]))] {
+    for world in [with_networks(None, &[]), with_networks(Some(&["0.0.0.0/0"]), &[])] {
         let proxied = from("127.0.0.1:1", "a.example").append_header(("via", "x"));
         assert_eq!(world.call(proxied).await.status, StatusCode::OK);
         assert_eq!(world.call(from("203.0.113.5:1", "a.example")).await.status, StatusCode::OK);
@@ -75,7 +85,7 @@ async fn without_a_filter_everybody_may_call_but_no_foreign_page() {
 
 #[actix_web::test]
 async fn a_proxy_tells_the_host_that_a_page_came_from() {
-    let world = with_networks(None);
+    let world = with_networks(None, &["10.0.0.1/32"]);
     let page = |peer| {
         from(peer, "upstream:5080")
             .append_header(("origin", "https://video.example"))

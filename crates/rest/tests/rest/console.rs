@@ -2,10 +2,12 @@
 
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
+use contract::AppSettings;
 use contract::accounts::*;
 use contract::auth::NotStored;
 use contract::settings::{PatchError, SettingsDocument};
 use serde_json::{Value, json};
+use sluice_rest::Options;
 use std::time::Duration;
 
 use crate::world::{Reply, World, local, no, remote, result, with_json};
@@ -33,8 +35,9 @@ async fn get(world: &World, path: &str, cookie: &str) -> Reply {
 }
 
 #[actix_web::test]
-async fn somebody_at_the_machine_makes_the_first_account() {
-    let world = World::new();
+async fn this_machine_makes_the_first_account_where_the_operator_says_so() {
+    let world =
+        World::with(AppSettings::default(), Options { setup_from_loopback: true, ..Options::default() });
     assert_eq!(world.get("/rest/v2/first-login-status").await.json(), result(true, None, None));
     world.script().needs_first_account = false;
     assert_eq!(world.get("/rest/v2/first-login-status").await.json(), result(false, None, None));
@@ -47,8 +50,10 @@ async fn somebody_at_the_machine_makes_the_first_account() {
 }
 
 #[actix_web::test]
-async fn elsewhere_it_takes_the_set_up_token() {
+async fn by_default_it_takes_the_set_up_token_on_this_machine_too() {
     let world = World::new();
+    world.post("/rest/v2/users/initial", "{}").await;
+    assert!(world.asked()[0].contains("proof: None"));
     let remote = |body: &str| {
         let req =
             TestRequest::post().uri("/rest/v2/users/initial").peer_addr("203.0.113.5:1".parse().unwrap());
@@ -60,6 +65,8 @@ async fn elsewhere_it_takes_the_set_up_token() {
     assert!(world.asked()[0].contains("proof: Token(***)"));
     world.call(remote(r#"{"setupToken":"abc"}"#)).await;
     assert!(world.asked()[0].contains("proof: Token(***)"));
+    let world =
+        World::with(AppSettings::default(), Options { setup_from_loopback: true, ..Options::default() });
     let rebound = TestRequest::post().uri("/rest/v2/users/initial").peer_addr("127.0.0.1:1".parse().unwrap());
     world.call(with_json(rebound.append_header(("host", "evil.example")), "{}")).await;
     assert!(world.asked()[0].contains("proof: None"));
@@ -68,7 +75,7 @@ async fn elsewhere_it_takes_the_set_up_token() {
 #[actix_web::test]
 async fn a_refused_first_account_says_why() {
     let world = World::new();
-    let machine = "The first user can be created from the server's own machine, or with the set-up token that was printed at first start";
+    let machine = "The first user is created with the set-up token that the server printed at its start, or by `sluice user add` on its machine";
     let cases = [
         (FirstAccountError::Exists, StatusCode::OK, "There is already a user"),
         (FirstAccountError::Blank, StatusCode::OK, "E-mail or password is blank"),

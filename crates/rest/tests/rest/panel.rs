@@ -12,7 +12,7 @@ use contract::settings::{SettingKind, SettingRow};
 use contract::*;
 use media::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 use serde_json::{Value, json};
-use sluice_rest::{Options, Ports};
+use sluice_rest::{AddressRules, Options, Ports};
 
 use crate::world::{NOW, World};
 
@@ -220,7 +220,8 @@ async fn addresses_are_those_that_are_served() {
     });
     assert_eq!(get(&world, "/rest/v2/panel/addresses").await, expected);
     let ports = Ports { http: 80, https: Some(443), rtmps: Some(1936) };
-    let options = Options { ports, host: Some("video.example".to_owned()), ..Options::default() };
+    let addresses = AddressRules { host: Some("video.example".to_owned()), ..AddressRules::default() };
+    let options = Options { ports, addresses, ..Options::default() };
     let world = World::with(AppSettings::default(), options);
     let at = |port| json!({"host": "video.example", "port": port});
     let expected = json!({"rtmp": at(1935), "rtmps": at(1936), "http": at(80), "https": at(443)});
