@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::grant::OpenBody;
+use crate::pace::Pace;
 
 /// Bytes handed to the HTTP server at a time. It buffers twice this much before
 /// it waits for the socket.
@@ -18,11 +20,40 @@ const CHUNK: usize = 16 << 10;
 pub(crate) struct FileBody {
     rest: Bytes,
     open: OpenBody,
+    paced: Option<Paced>,
+}
+
+/// A pace, and the timer that wakes the HTTP server for the next chunk.
+#[derive(Debug)]
+struct Paced {
+    pace: Pace,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Paced {
+    fn new(pace: Pace) -> Self {
+        Self { pace, timer: Box::pin(sleep_until(Instant::now())) }
+    }
+
+    /// Ready when so many bytes may go.
+    fn poll(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
+        while let Err(when) = self.pace.take(bytes, Instant::now().into_std()) {
+            self.timer.as_mut().reset(when.into());
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(())
+    }
 }
 
 impl FileBody {
-    pub(crate) fn new(bytes: Bytes, open: OpenBody) -> Self {
-        Self { rest: bytes, open }
+    /// As fast as it is taken, or at a pace.
+    pub(crate) fn new(bytes: Bytes, open: OpenBody, pace: Option<Pace>) -> Self {
+        Self { rest: bytes, open, paced: pace.map(Paced::new) }
+    }
+
+    /// Bytes that are still to be sent.
+    pub(crate) fn len(&self) -> u64 {
+        self.rest.len() as u64
     }
 }
 
@@ -30,12 +61,17 @@ impl MessageBody for FileBody {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.rest.len() as u64)
+        BodySize::Sized(self.len())
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         if self.rest.is_empty() {
             return Poll::Ready(None);
+        }
+        let len = self.rest.len().min(CHUNK);
+        // A fence resets the connection, which ends a wait here.
+        if let Some(paced) = &mut self.paced {
+            ready!(paced.poll(len, cx));
         }
         if !self.open.may_send() {
             self.open.cut();
@@ -44,7 +80,6 @@ impl MessageBody for FileBody {
             // (RFC 9112, section 8). It logs an error of a body as ERROR, and this is none.
             return Poll::Ready(None);
         }
-        let len = self.rest.len().min(CHUNK);
         let chunk = self.rest.split_to(len);
         self.open.sent(len);
         if self.rest.is_empty() {
@@ -75,7 +110,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::sync::{Arc, Mutex};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
     use tracing::field::{Field, Visit};
@@ -83,7 +118,7 @@ mod tests {
     use tracing::{Event, Level, Metadata, Subscriber};
 
     use super::*;
-    use crate::connection::{Carrier, Served, on_connect};
+    use crate::connection::{Carrier, Connection, Served, on_connect};
     use crate::grant::tests::grant;
 
     /// Keeps what is logged as ERROR.
@@ -128,7 +163,7 @@ mod tests {
             let grant = served.clone();
             App::new().default_service(web::to(move |request: HttpRequest| {
                 let open = grant.open(request.conn_data::<Served>().unwrap().connection(), Carrier::Player);
-                let body = FileBody::new(Bytes::from_static(&[7; 2 * CHUNK]), open.unwrap());
+                let body = FileBody::new(Bytes::from_static(&[7; 2 * CHUNK]), open.unwrap(), None);
                 async move { HttpResponse::Ok().body(body) }
             }))
         });
@@ -160,5 +195,24 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(*errors.0.lock().unwrap(), Vec::<String>::new());
+    }
+
+    #[actix_rt::test]
+    async fn a_paced_body_waits_and_another_does_not() {
+        let grant = grant(contract::ManualClock::new(contract::WallMs(0)).clock());
+        let (server, _client) = crate::grant::tests::pair();
+        let connection = Arc::new(Connection::duplicate(&server).unwrap());
+        let poll = |pace| {
+            let open = grant.open(&connection, Carrier::Proxy).unwrap();
+            let mut body = FileBody::new(Bytes::from_static(&[7; 2 * CHUNK]), open, pace);
+            Pin::new(&mut body).poll_next(&mut Context::from_waker(std::task::Waker::noop()))
+        };
+        // Nothing may be sent by this grant, so a body that comes to its turn ends.
+        let now = Instant::now().into_std();
+        let mut pace = Pace::new(CHUNK, Duration::from_secs(1), now);
+        assert!(pace.take(64 * CHUNK, now).is_ok());
+        assert!(poll(Some(pace)).is_pending());
+        assert!(matches!(poll(None), Poll::Ready(None)));
+        assert!(matches!(poll(Some(Pace::new(CHUNK, Duration::ZERO, now))), Poll::Ready(None)));
     }
 }

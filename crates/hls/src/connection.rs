@@ -111,8 +111,10 @@ impl Connection {
 pub(crate) enum Carrier {
     /// One player, or a program that stands for some.
     Player,
-    /// A proxy that the configuration names, or something on this machine, which may
-    /// be one that it does not name.
+    /// Something on this machine: a player, or a proxy that the configuration does not
+    /// name.
+    Local,
+    /// A proxy that the configuration names.
     Proxy,
 }
 

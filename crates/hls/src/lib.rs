@@ -17,6 +17,7 @@ mod grant;
 mod grants;
 mod lingering;
 pub mod name;
+mod pace;
 pub mod packager;
 mod routes;
 mod shelf;

@@ -243,7 +243,9 @@ mod tests {
         let grants: Vec<_> = (0..=crate::connection::MOST_GRANTS).map(|_| grant(clock.clone())).collect();
         let open = |carrier| grants.iter().filter(|grant| grant.open(&connection, carrier).is_ok()).count();
         assert_eq!(open(Carrier::Player), grants.len() - 1);
-        assert_eq!(open(Carrier::Proxy), grants.len(), "a proxy carries all");
+        for proxy in [Carrier::Proxy, Carrier::Local] {
+            assert_eq!(open(proxy), grants.len(), "a proxy carries all");
+        }
         // Those that are gone count no more.
         drop(grants);
         assert!(grant(clock).open(&connection, Carrier::Player).is_ok());
