@@ -6,6 +6,7 @@ mod crash;
 mod drivers;
 mod hostile;
 mod operations;
+mod proxy;
 mod restart;
 mod secrets;
 mod sessions;
