@@ -24,6 +24,11 @@ pub(crate) const STALLED: Duration = Duration::from_secs(30);
 /// at once, and keep nothing.
 pub(crate) const PACE: u64 = 64 << 10;
 
+/// A peer that takes nothing for so long, or does not acknowledge what was sent, loses
+/// the connection (tcp(7), `TCP_USER_TIMEOUT`): the write deadline of every answer. A
+/// browser that is paused in the middle of a segment asks for it again.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// Grants that one connection of a player carries media for at a time; it needs one
 /// for each stream that it shows. A request for one more is refused. A proxy's
 /// connection carries all of its players, and is not counted.
@@ -172,6 +177,7 @@ impl Drop for Served {
 pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) -> Option<(SocketAddr, Arc<Connection>)> {
     let tcp = socket(io)?;
     let peer = tcp.peer_addr().ok()?;
+    limit(tcp, DEADLINE);
     match Connection::duplicate(tcp) {
         Ok(connection) => {
             let connection = Arc::new(connection);
@@ -186,8 +192,15 @@ pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) -> Option<(SocketAd
     }
 }
 
-/// The socket of a connection, with or without TLS; `None` of any other transport. What the TLS layer has sealed
-/// and not written dies with the socket that a fence resets.
+/// Gives every write a deadline.
+fn limit(socket: &impl AsFd, deadline: Duration) {
+    if let Err(error) = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(deadline)) {
+        tracing::debug!(%error, "a connection without a write deadline");
+    }
+}
+
+/// The socket of a connection, with or without TLS; `None` of any other transport. What the
+/// TLS layer has sealed and not written dies with the socket that a fence resets.
 fn socket(io: &dyn Any) -> Option<&TcpStream> {
     let sealed = || io.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
     io.downcast_ref::<TcpStream>().or_else(sealed)
@@ -213,5 +226,30 @@ mod tests {
         connection.reset();
         assert!(connection.is_drained());
         drop(client);
+    }
+
+    #[test]
+    fn a_peer_that_reads_nothing_loses_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        limit(&server, Duration::from_millis(500));
+        server.set_nonblocking(true).unwrap();
+        while server.write(&[0; 1 << 14]).is_ok() {}
+        // The kernel ends it, and the write that waits for room says so.
+        server.set_nonblocking(false).unwrap();
+        server.set_write_timeout(Some(STALLED)).unwrap();
+        let error = std::iter::repeat_with(|| server.write(&[0; 1 << 14])).find_map(Result::err);
+        assert_eq!(error.unwrap().kind(), std::io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    #[actix_rt::test]
+    async fn every_connection_has_a_write_deadline() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        assert!(on_connect(&server, &mut Extensions::new()).is_some());
+        assert_eq!(socket2::SockRef::from(&server).tcp_user_timeout().unwrap(), Some(DEADLINE));
     }
 }
