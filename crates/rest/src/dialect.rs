@@ -53,6 +53,9 @@ pub(crate) enum Refused {
     /// More bytes than this.
     #[error("Request body is larger than {0} bytes")]
     TooLarge(usize),
+    /// What would be kept of a stream is longer than the store takes.
+    #[error("The stream's fields are larger than {0} bytes together")]
+    RecordTooLarge(usize),
     /// The body did not arrive in time.
     #[error("Request body did not arrive in time")]
     Slow,
@@ -125,7 +128,7 @@ impl Refused {
                 StatusCode::FORBIDDEN
             }
             Self::NotJson | Self::NotCsv => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::RecordTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::NoObject
             | Self::File(_)
