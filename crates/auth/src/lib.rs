@@ -11,6 +11,7 @@ mod disk;
 mod gates;
 mod guess;
 mod lru;
+mod meter;
 mod previews;
 mod record;
 mod state;
