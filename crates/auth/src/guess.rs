@@ -32,17 +32,15 @@
 //! teaches nothing. Nor is a code compared for a stream that is neither registered nor
 //! live: its names are free as well, and would be a fresh count each.
 
-mod known;
-
-use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use contract::{Action, AppName, StreamKey, SubscriberId, TotpCode, network, site};
+use contract::{Action, AppName, StreamKey, SubscriberId, TotpCode};
 
+use crate::homes::Homes;
+use crate::lane::{Lane, Origin, Print, Prints, Rates};
 use crate::lru::Lru;
 use crate::meter::{Absent, Meter, Rate};
-use known::Known;
 
 const fn rate(burst: u32, minutes: u64) -> Rate {
     Rate { burst, each: Duration::from_secs(minutes * 60) }
@@ -69,12 +67,11 @@ const NETWORK: Rate = rate(100, 10);
 /// full when 270 subjects are attacked by all that they admit.
 const ENTRIES: usize = 16 * 1024;
 
-/// What may be done with a subject by networks of one kind.
-struct Rates {
-    network: Rate,
-    site: Rate,
-    shared: Rate,
-}
+/// For so long a network that succeeded is no stranger.
+const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Names, and networks of subjects. Some 25 MiB when it is full; beyond it, those that
+/// succeeded longest ago are strangers again, which matters only under attack.
+const KNOWN: usize = 64 * 1024;
 
 /// Who tries which code on what.
 #[derive(Clone, Copy)]
@@ -145,20 +142,16 @@ pub(crate) enum Failure {
     Attack,
 }
 
-/// A keyed hash of what an entry is about: names are long and chosen by
-/// strangers, and nobody can aim at a collision without the key.
-type Print = u64;
-
-/// Something, from somewhere.
-type At = (Print, Print);
-
 /// All counts of failures.
 pub(crate) struct Guesses {
-    hasher: RandomState,
-    known: Known,
-    own: Meter<At>,
-    met: Lane,
-    strange: Lane,
+    prints: Prints,
+    /// Where a name succeeded.
+    homes: Homes,
+    /// Where any name of a subject did.
+    met: Lru<(Print, Print), Instant>,
+    at_home: Meter<(Print, Print)>,
+    of_met: Lane,
+    of_strangers: Lane,
     networks: Meter<Print>,
     /// Codes that were compared and wrong.
     wrong: Lru<Print, Wrong>,
@@ -167,26 +160,18 @@ pub(crate) struct Guesses {
     nowhere: Lru<Print, ()>,
 }
 
-/// Counts of networks of one kind, by subject.
-struct Lane {
-    networks: Meter<At>,
-    sites: Meter<At>,
-    shared: Meter<Print>,
-}
-
 /// An attempt in hashes.
 #[derive(Clone, Copy)]
-struct Prints {
+struct Try {
     subject: Print,
     name: Print,
-    network: Print,
-    site: Print,
+    from: Origin,
     code: Print,
 }
 
-/// How well the network is known.
+/// How well the network of an attempt is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+enum Tie {
     Home,
     Met,
     Strange,
@@ -195,11 +180,12 @@ enum Origin {
 impl Guesses {
     pub(crate) fn new() -> Self {
         Self {
-            hasher: RandomState::new(),
-            known: Known::new(),
-            own: Meter::new(OWN, Absent::Clean, ENTRIES),
-            met: Lane::new(&MET),
-            strange: Lane::new(&STRANGE),
+            prints: Prints::default(),
+            homes: Homes::new(KNOWN_FOR, KNOWN),
+            met: Lru::new(KNOWN),
+            at_home: Meter::new(OWN, Absent::Clean, ENTRIES),
+            of_met: Lane::new(&MET, ENTRIES),
+            of_strangers: Lane::new(&STRANGE, ENTRIES),
             networks: Meter::new(NETWORK, Absent::Clean, ENTRIES),
             wrong: Lru::new(ENTRIES),
             nowhere: Lru::new(ENTRIES),
@@ -208,104 +194,108 @@ impl Guesses {
 
     /// Whether the code may be compared.
     pub(crate) fn leave(&self, attempt: &Attempt<'_>, now: Instant) -> Leave {
-        let prints = self.prints(attempt);
-        let origin = self.origin(prints, now);
-        if self.wrong.get(&prints.code).is_some_and(|wrong| wrong.repeats(attempt.step)) {
+        let this = self.hashed(attempt);
+        if self.wrong.get(&this.code).is_some_and(|wrong| wrong.repeats(attempt.step)) {
             return Leave::Repeat;
         }
-        if attempt.is_nowhere() && origin != Origin::Home {
-            let seen = self.nowhere.get(&prints.code).is_some();
+        let tie = self.tie(this, now);
+        if attempt.is_nowhere() && tie != Tie::Home {
+            let seen = self.nowhere.get(&this.code).is_some();
             return if seen { Leave::Repeat } else { Leave::Nowhere };
         }
-        if self.has_room(prints, origin, now) { Leave::Evaluate } else { Leave::Wait }
+        if self.has_room(this, tie, now) { Leave::Evaluate } else { Leave::Wait }
     }
 
-    fn has_room(&self, prints: Prints, origin: Origin, now: Instant) -> bool {
-        let lane = match origin {
-            Origin::Home => return self.own.has_room(&(prints.name, prints.network), now),
-            Origin::Met => &self.met,
-            Origin::Strange => &self.strange,
+    fn has_room(&self, this: Try, tie: Tie, now: Instant) -> bool {
+        let lane = match tie {
+            Tie::Home => return self.at_home.has_room(&this.home(), now),
+            Tie::Met => &self.of_met,
+            Tie::Strange => &self.of_strangers,
         };
-        self.networks.has_room(&prints.network, now) && lane.has_room(prints, now)
+        self.networks.has_room(&this.from.network, now) && lane.has_room(this.subject, this.from, now)
     }
 
     /// The code was compared and wrong.
     pub(crate) fn failed(&mut self, attempt: &Attempt<'_>, now: Instant) -> Failure {
-        let prints = self.prints(attempt);
-        let retried = self.wrong.get(&prints.code).is_some();
-        self.wrong.put(prints.code, Wrong { step: attempt.step, retried });
-        let lane = match self.origin(prints, now) {
-            Origin::Home => return Failure::of(self.own.add((prints.name, prints.network), now)),
-            Origin::Met => &mut self.met,
-            Origin::Strange => &mut self.strange,
+        let this = self.hashed(attempt);
+        let retried = self.wrong.get(&this.code).is_some();
+        self.wrong.put(this.code, Wrong { step: attempt.step, retried });
+        let lane = match self.tie(this, now) {
+            Tie::Home => return Failure::of(self.at_home.add(this.home(), now)),
+            Tie::Met => &mut self.of_met,
+            Tie::Strange => &mut self.of_strangers,
         };
-        self.networks.add(prints.network, now);
-        Failure::of(lane.add(prints, now))
+        self.networks.add(this.from.network, now);
+        Failure::of(lane.add(this.subject, this.from, now))
     }
 
     /// The code was for a stream that is not there, and was not compared.
     pub(crate) fn failed_nowhere(&mut self, attempt: &Attempt<'_>, now: Instant) {
-        let prints = self.prints(attempt);
-        if self.nowhere.get(&prints.code).is_none() {
-            self.nowhere.put(prints.code, ());
-            self.networks.add(prints.network, now);
+        let this = self.hashed(attempt);
+        if self.nowhere.get(&this.code).is_none() {
+            self.nowhere.put(this.code, ());
+            self.networks.add(this.from.network, now);
         }
     }
 
     /// The code was compared and right. Counts stay as they are: else somebody
     /// behind the owner's address would guess for free after each of his logins.
     pub(crate) fn succeeded(&mut self, attempt: &Attempt<'_>, now: Instant) {
-        let prints = self.prints(attempt);
-        self.known.succeeded(prints.name, prints.subject, prints.network, now);
+        let this = self.hashed(attempt);
+        self.homes.succeeded(this.name, this.from.network, now);
+        self.met.put((this.subject, this.from.network), now);
     }
 
     /// Whether the tries on this subscriber's own secret, `None`: on derived codes of
     /// the stream, were used up, and less than half of them are forgotten since.
     pub(crate) fn is_attacked(&self, stream: &StreamKey, whom: Option<&SubscriberId>, now: Instant) -> bool {
         let (subjects, names) = self.meant(stream, whom);
-        let shared = [&self.met.shared, &self.strange.shared];
-        let home = |name| self.known.homes(name, now).any(|network| self.own.is_told(&(name, network), now));
-        subjects.iter().any(|subject| shared.iter().any(|meter| meter.is_told(subject, now)))
+        let lanes = [&self.of_met, &self.of_strangers];
+        let home = |name| self.homes.of(name, now).any(|network| self.at_home.is_told(&(name, network), now));
+        subjects.iter().any(|&subject| lanes.iter().any(|lane| lane.is_told(subject, now)))
             || names.into_iter().any(home)
     }
 
     /// Forgets all failures on this subscriber, or on derived codes of the stream.
     pub(crate) fn forgive(&mut self, stream: &StreamKey, whom: Option<&SubscriberId>) {
         let (subjects, names) = self.meant(stream, whom);
-        self.own.forget(|(name, _)| names.contains(name));
-        for lane in [&mut self.met, &mut self.strange] {
+        self.at_home.forget(|(name, _)| names.contains(name));
+        for lane in [&mut self.of_met, &mut self.of_strangers] {
             lane.forget(&subjects);
         }
     }
 
     /// Another secret is another code: a network that proved the old one is a stranger.
     pub(crate) fn changed_secret(&mut self, stream: &StreamKey, subscriber: &SubscriberId) {
-        let own = self.print(Secret::Own(stream, subscriber));
-        self.known.forget(own);
+        let own = self.prints.of(Secret::Own(stream, subscriber));
+        for network in self.homes.forget(own) {
+            self.met.remove(&(own, network));
+        }
     }
 
     /// Subjects, and names that have networks of their own.
     fn meant(&self, stream: &StreamKey, whom: Option<&SubscriberId>) -> (Vec<Print>, Vec<Print>) {
         let Some(subscriber) = whom else {
-            let derived = Action::ALL.map(|action| self.print(Secret::AllDerived(stream, action)));
+            let derived = Action::ALL.map(|action| self.prints.of(Secret::AllDerived(stream, action)));
             return (derived.into(), Vec::new());
         };
-        let own = self.print(Secret::Own(stream, subscriber));
-        let derived = Action::ALL.map(|action| self.print(Secret::Derived(stream, subscriber, action)));
+        let own = self.prints.of(Secret::Own(stream, subscriber));
+        let derived = Action::ALL.map(|action| self.prints.of(Secret::Derived(stream, subscriber, action)));
         (vec![own], [own].into_iter().chain(derived).collect())
     }
 
-    fn origin(&self, prints: Prints, now: Instant) -> Origin {
-        if self.known.is_home(prints.name, prints.network, now) {
-            Origin::Home
-        } else if self.known.has_met(prints.subject, prints.network, now) {
-            Origin::Met
+    fn tie(&self, this: Try, now: Instant) -> Tie {
+        let met = self.met.get(&(this.subject, this.from.network));
+        if self.homes.is_home(this.name, this.from.network, now) {
+            Tie::Home
+        } else if met.is_some_and(|&at| now.saturating_duration_since(at) < KNOWN_FOR) {
+            Tie::Met
         } else {
-            Origin::Strange
+            Tie::Strange
         }
     }
 
-    fn prints(&self, attempt: &Attempt<'_>) -> Prints {
+    fn hashed(&self, attempt: &Attempt<'_>) -> Try {
         let Attempt { stream, subscriber, action, .. } = *attempt;
         let derived = Secret::Derived(stream, subscriber, action);
         let (subject, name) = match attempt.whose {
@@ -313,54 +303,22 @@ impl Guesses {
             Whose::Derived => (Secret::AllDerived(stream, action), derived),
             Whose::Nobodys => (Secret::Nowhere(&stream.app, action), derived),
         };
-        let network = network(attempt.peer);
-        let code = (stream, subscriber, action, network, attempt.code.reveal());
-        Prints {
-            subject: self.print(subject),
-            name: self.print(name),
-            network: self.print(network),
-            site: self.print(site(network)),
-            code: self.print(code),
-        }
+        let from = self.prints.origin(attempt.peer);
+        let code = (stream, subscriber, action, from.network, attempt.code.reveal());
+        Try { subject: self.prints.of(subject), name: self.prints.of(name), from, code: self.prints.of(code) }
     }
+}
 
-    fn print(&self, what: impl Hash) -> Print {
-        self.hasher.hash_one(what)
+impl Try {
+    /// The name, where it comes from.
+    const fn home(self) -> (Print, Print) {
+        (self.name, self.from.network)
     }
 }
 
 impl Failure {
     const fn of(full: bool) -> Self {
         if full { Self::Attack } else { Self::Counted }
-    }
-}
-
-impl Lane {
-    fn new(rates: &Rates) -> Self {
-        Self {
-            networks: Meter::new(rates.network, Absent::Clean, ENTRIES),
-            sites: Meter::new(rates.site, Absent::Clean, ENTRIES),
-            shared: Meter::new(rates.shared, Absent::Suspect, ENTRIES),
-        }
-    }
-
-    fn has_room(&self, prints: Prints, now: Instant) -> bool {
-        self.networks.has_room(&(prints.subject, prints.network), now)
-            && self.sites.has_room(&(prints.subject, prints.site), now)
-            && self.shared.has_room(&prints.subject, now)
-    }
-
-    /// Whether all that such networks share is used up now.
-    fn add(&mut self, prints: Prints, now: Instant) -> bool {
-        self.networks.add((prints.subject, prints.network), now);
-        self.sites.add((prints.subject, prints.site), now);
-        self.shared.add(prints.subject, now)
-    }
-
-    fn forget(&mut self, subjects: &[Print]) {
-        self.networks.forget(|(subject, _)| subjects.contains(subject));
-        self.sites.forget(|(subject, _)| subjects.contains(subject));
-        self.shared.forget(|subject| subjects.contains(subject));
     }
 }
 

@@ -10,6 +10,8 @@ mod counters;
 mod disk;
 mod gates;
 mod guess;
+mod homes;
+mod lane;
 mod lru;
 mod meter;
 mod previews;

@@ -133,14 +133,14 @@ impl Accounts {
             let place = hashings.acquire_owned().await.ok()?;
             hashing(place, move || verify(&old, &stored)).await
         };
-        Box::pin(looked.into_actor(self).map(|right, this, _| match right {
+        Box::pin(looked.into_actor(self).map(move |right, this, _| match right {
             Some(true) => {
-                this.tries.forgive(payment, this.clock.now().mono);
+                this.tries.forgive(&payment, this.clock.now().mono);
                 true
             }
             Some(false) => false,
             None => {
-                this.tries.give_back(payment);
+                this.tries.give_back(&payment);
                 false
             }
         }))

@@ -57,7 +57,7 @@ fn one_network_whatever_it_sends_touches_no_other() {
             let guess = |door: &mut Door, n: u32| {
                 let name = if whose == Whose::Own { 0 } else { n as usize % names.len() };
                 door.wrong(&names[name], n % 900_000, network(1));
-                if has_a_code && n % 5 == 0 {
+                if has_a_code && n.is_multiple_of(5) {
                     door.right(&insider, network(1));
                 }
             };

@@ -147,8 +147,7 @@ fn strangers_share_a_count_and_a_name_is_at_home_where_it_succeeded() {
     assert!(!door.right(&alice, home), "a guesser behind the owner's address waits too");
     door.now += OWN.each;
     assert!(door.right(&alice, home));
-    door.now += known::KNOWN_FOR;
-    door.guesses.strange.shared.add(door.guesses.print(Secret::Own(&door.stream, &alice)), door.now);
+    door.now += KNOWN_FOR;
     door.exhaust_again(&alice);
     assert!(!door.right(&alice, home), "an old success counts no more");
 }
@@ -314,12 +313,11 @@ fn memory_is_bounded() {
     for n in 0..20_000 {
         door.wrong(&sub(&format!("sub{n}")), 1, network(n));
     }
-    let Guesses { strange: Lane { networks, sites, shared }, .. } = &door.guesses;
-    assert_eq!([networks.len(), sites.len(), shared.len(), door.guesses.networks.len()], [ENTRIES; 4]);
-    assert_eq!(door.guesses.wrong.len(), ENTRIES);
+    assert_eq!(door.guesses.of_strangers.len(), [ENTRIES; 3]);
+    assert_eq!([door.guesses.networks.len(), door.guesses.wrong.len()], [ENTRIES; 2]);
     for n in 0..100 {
         assert!(door.right(&sub("alice"), network(30_000 + n)));
     }
-    let alice = door.guesses.print(Secret::Own(&door.stream, &sub("alice")));
-    assert_eq!(door.guesses.known.homes(alice, door.now).count(), known::HOMES);
+    let alice = door.guesses.prints.of(Secret::Own(&door.stream, &sub("alice")));
+    assert_eq!(door.guesses.homes.of(alice, door.now).count(), crate::homes::HOMES);
 }
