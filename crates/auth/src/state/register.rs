@@ -122,6 +122,7 @@ impl State {
         removing.write.delete_subscriber(&stream, &subscriber);
         for &(action, version) in &lifting {
             subject.bar_mut(action).newest = version;
+            self.doubt.decided(&stream, &subscriber, action);
             removing.write.delete_block(&stream, &subscriber, action);
         }
         self.guesses.changed_secret(&stream, &subscriber);
