@@ -1,14 +1,14 @@
 //! Guessing codes is priced out, and the price is the guesser's (C§16.9).
 //!
 //! A six-digit code falls to a few hours of patient tries unless tries cost
-//! something; and if they cost something for everybody together, a guesser locks
-//! everybody else out. So each *evaluated* wrong code fills [`Meter`]s, all of which
+//! something; and if all peers pay together, a guesser locks
+//! all others out. So each *evaluated* wrong code fills [`Meter`]s, all of which
 //! must have room for the next one:
 //!
-//! | whose network | its own | its site | all such networks together |
+//! | the network | its own | its site | all such networks together |
 //! |---|---|---|---|
-//! | the name succeeded from it within 7 days | [`OWN`] | | |
-//! | another name of the stream did so | [`MET`] `.network` | `.site` | `.shared` |
+//! | succeeded with this name within 7 days | [`OWN`] | | |
+//! | did so with another name of the stream | [`MET`] `.network` | `.site` | `.shared` |
 //! | any other | [`STRANGE`] `.network` | `.site` | `.shared` |
 //!
 //! These count for one *subject*: the secret of one registered subscriber, or all
@@ -28,7 +28,7 @@
 //!   day each would need eight days. With six digits, either they are let guess or
 //!   unknown networks wait; they wait, and the operator is told.
 //!
-//! Who waits gets the answer of a wrong code without an evaluation, so that waiting
+//! A peer that waits gets the answer of a wrong code without an evaluation, so that waiting
 //! teaches nothing. Nor is a code compared for a stream that is neither registered nor
 //! live: its names are free as well, and would be a fresh count each.
 
@@ -46,7 +46,7 @@ const fn rate(burst: u32, minutes: u64) -> Rate {
     Rate { burst, each: Duration::from_secs(minutes * 60) }
 }
 
-/// Of a network, for the name that succeeded from it: nobody else pays or waits.
+/// Of a network, for the name that succeeded from it: no other pays or waits.
 /// Typing errors and stale pages stay below it.
 const OWN: Rate = rate(20, 20);
 
@@ -73,7 +73,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// succeeded longest ago are strangers again, which matters only under attack.
 const KNOWN: usize = 64 * 1024;
 
-/// Who tries which code on what.
+/// A code, for what and from where.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     pub(crate) stream: &'a StreamKey,
@@ -89,11 +89,11 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Whether it would play what is not there.
     fn is_nowhere(&self) -> bool {
-        self.whose == Whose::Nobodys && self.action == Action::Play
+        self.whose == Whose::Unheard && self.action == Action::Play
     }
 }
 
-/// Whose secret is being guessed.
+/// Which secret is being guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// The subscriber's own.
@@ -104,7 +104,7 @@ pub(crate) enum Whose {
     /// The application's, for a stream that is neither registered nor live: its name
     /// is free as well. Nothing can be played there, so no code is compared for that;
     /// codes to publish share one count over all such streams.
-    Nobodys,
+    Unheard,
 }
 
 /// What codes are made of, and what is guessed at.
@@ -138,7 +138,7 @@ pub(crate) enum Leave {
 pub(crate) enum Failure {
     /// One more.
     Counted,
-    /// The tries on this subject are used up now: somebody guesses.
+    /// The tries on this subject are used up now: a peer guesses.
     Attack,
 }
 
@@ -238,8 +238,8 @@ impl Guesses {
         }
     }
 
-    /// The code was compared and right. Counts stay as they are: else somebody
-    /// behind the owner's address would guess for free after each of his logins.
+    /// The code was compared and right. Counts stay as they are: else a
+    /// peer behind the owner's address would guess for free after each login.
     pub(crate) fn succeeded(&mut self, attempt: &Attempt<'_>, now: Instant) {
         let this = self.hashed(attempt);
         self.homes.succeeded(this.name, this.from.network, now);
@@ -301,7 +301,7 @@ impl Guesses {
         let (subject, name) = match attempt.whose {
             Whose::Own => (Secret::Own(stream, subscriber), Secret::Own(stream, subscriber)),
             Whose::Derived => (Secret::AllDerived(stream, action), derived),
-            Whose::Nobodys => (Secret::Nowhere(&stream.app, action), derived),
+            Whose::Unheard => (Secret::Nowhere(&stream.app, action), derived),
         };
         let from = self.prints.origin(attempt.peer);
         let code = (stream, subscriber, action, from.network, attempt.code.reveal());

@@ -12,7 +12,7 @@ use contract::{network, site};
 use crate::meter::{Absent, Meter, Rate};
 
 /// A keyed hash of what an entry is about: names are long and chosen by
-/// strangers, and nobody can aim at a collision without the key.
+/// strangers, and no peer can aim at a collision without the key.
 pub(crate) type Print = u64;
 
 /// Makes prints.

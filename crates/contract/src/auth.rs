@@ -26,8 +26,8 @@ pub struct Authorize {
     /// Whether the stream has a record that somebody made on purpose (not one
     /// that an unregistered publish left behind).
     pub registered: bool,
-    /// Whether it is live. Not told to the peer; codes for a stream that is neither
-    /// registered nor live are compared for nobody who could not have had them before.
+    /// Whether it is live. Not told to the peer; derived codes to play a
+    /// stream that is neither registered nor live are not compared.
     pub live: bool,
     /// Who it says it is.
     pub credentials: Credentials,
@@ -258,7 +258,7 @@ pub struct GetSubscriber {
     pub subscriber: SubscriberId,
 }
 
-/// Whose codes of a stream are being guessed. While it lasts, networks that never
+/// Which codes of a stream are being guessed. While it lasts, networks that never
 /// succeeded may be refused a right code.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Guessed")]
@@ -269,7 +269,7 @@ pub struct ListGuessed {
     pub size: usize,
 }
 
-/// Whose codes are being guessed.
+/// Which codes are being guessed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, MessageResponse)]
 pub struct Guessed {
     /// Those derived from the application's secret.
@@ -278,14 +278,14 @@ pub struct Guessed {
     pub subscribers: Vec<SubscriberId>,
 }
 
-/// Forgets the wrong codes on a subscriber, so that nobody waits for them any more.
-/// Whoever guesses has a fresh count too. Answers whether auth heard it.
+/// Forgets the wrong codes on a subscriber, so that no network waits for them
+/// any more. The guesser has a fresh count too. Answers whether auth heard it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct ForgiveGuesses {
     /// On which stream.
     pub stream: StreamKey,
-    /// On whom; `None`: on all who have no secret of their own, who share one count.
+    /// On which; `None`: on all that have no secret of their own, which share one count.
     pub subscriber: Option<SubscriberId>,
 }
 

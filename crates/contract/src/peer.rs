@@ -23,8 +23,8 @@ pub fn network(ip: IpAddr) -> IpAddr {
 
 /// The networks around one that are often in one hand, or one organisation's: of a v6
 /// address its /48, which is what a site is given (RFC 6177 §2), of a v4 address its
-/// /24, the smallest that is routed by itself. Whoever has many networks has them
-/// there at next to no cost.
+/// /24, the smallest that is routed by itself. There one hand has many networks at
+/// next to no cost.
 pub fn site(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() >> 8 << 8).into()),

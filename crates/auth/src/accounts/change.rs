@@ -173,6 +173,9 @@ impl Handler<ChangeAccount> for Accounts {
         match self.changed(&ask) {
             Ok(record) => {
                 let revision = record.revision;
+                if ask.password.is_some() {
+                    self.tries.changed(&ask.email);
+                }
                 let written = self.write(ask.email, record, ask.password);
                 AtomicResponse::new(Box::pin(written.map(move |done, _, _| Ok(done.map(|()| revision)?))))
             }

@@ -1,4 +1,4 @@
-//! How many wrong passwords somebody has left.
+//! How many wrong passwords a peer has left.
 //!
 //! A try is paid for before its password is looked at, so that tries under way at
 //! the same time are all counted; a right password, or one that was not looked at,
@@ -7,7 +7,8 @@
 //! only itself out, and however many guess, they have 288 tries a day. Where the
 //! account logged in within 30 days, it pays for itself alone: what strangers do
 //! locks its owner out there at no time. A restart forgets these networks along with
-//! all counts; and `sluice user reset` on the machine needs no login.
+//! all counts, and so does another password (`sluice user reset` on the machine) for
+//! its account.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ pub(super) const FOR_A_NAME: u32 = 5;
 /// each guess must not buy more guesses. Several people may share an address.
 pub(super) const FOR_ALL_NAMES: u32 = 20;
 
-/// How long until all of these are free again. All who come through a proxy that the
+/// How long until all of these are free again. All peers that come through a proxy that the
 /// configuration does not name (`trusted_proxies`) have its address.
 pub(super) const LOCKED: Duration = Duration::from_secs(300);
 
@@ -114,6 +115,14 @@ impl Tries {
         self.names.forget(|key| *key == name);
         self.give_back_for_all(payment);
         self.homes.succeeded(payment.name, payment.from.network, now);
+    }
+
+    /// Another password was set for the account: what was guessed before says nothing of it,
+    /// and a network that proved the old one is a stranger.
+    pub(super) fn changed(&mut self, email: &str) {
+        let name = self.prints.of(email);
+        self.strangers.forget(&[name]);
+        drop(self.homes.forget(name));
     }
 
     fn give_back_for_all(&mut self, payment: &Payment) {
@@ -240,6 +249,19 @@ mod tests {
         assert!(tries.pay(home(), "b", now).is_none());
         assert!(!tries.is_home(home(), "owner", now + KNOWN_FOR));
         assert!(log_in(&mut tries, home(), now + HOUR));
+    }
+
+    #[test]
+    fn another_password_lets_the_owner_in_from_somewhere_new_during_an_attack() {
+        let (mut tries, now) = (Tries::new(), Instant::now());
+        assert!(log_in(&mut tries, home(), now));
+        for n in 0..1000 {
+            tries.pay(network(n), "owner", now);
+        }
+        assert!(!log_in(&mut tries, network(5000), now));
+        tries.changed("owner");
+        assert!(!tries.is_home(home(), "owner", now), "it proved the old one");
+        assert!(log_in(&mut tries, network(5000), now));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) fn attempt<'a>(ask: &'a Authorize, cx: &GateContext<'_>) -> Option<At
         whose: match own {
             Some(_) => Whose::Own,
             None if ask.registered || ask.live => Whose::Derived,
-            None => Whose::Nobodys,
+            None => Whose::Unheard,
         },
         action: ask.action,
         peer: ask.peer,

@@ -1,4 +1,4 @@
-//! What the model promises, in virtual time: who is slowed by whom, and how long one
+//! What the model promises, in virtual time: which networks slow which, and how long one
 //! code takes to be guessed.
 
 use contract::StreamId;
@@ -70,7 +70,7 @@ fn one_network_whatever_it_sends_touches_no_other() {
             };
             run(&mut door, hours, pause, guess, look);
             assert_eq!(refused, 0, "{whose:?} {has_a_code} every {pause:?}");
-            assert_eq!(door.attacks, 0, "nobody is attacked by that");
+            assert_eq!(door.attacks, 0, "that is no attack");
         }
     }
 }
@@ -136,7 +136,7 @@ fn so_many_who_hold_a_code_of_the_stream_need_over_ten_years_for_another() {
         door.right(&mallory, network(n));
     }
     let guess = |door: &mut Door, n: u32| {
-        // As one who was met, and from elsewhere as a stranger.
+        // As one that was met, and from elsewhere as a stranger.
         door.wrong(&alice, n % 900_000, network(n % 65_536));
         door.wrong(&alice, n % 900_000, network(65_536 + n % 65_536));
     };
@@ -204,7 +204,7 @@ fn a_flood_of_codes_on_invented_streams_buys_no_fresh_budget() {
     }
     assert!(!door.right(&alice, viewer(1)), "under attack");
     let victim = std::mem::replace(&mut door.stream.id, StreamId::parse("invented").unwrap());
-    door.whose = Whose::Nobodys;
+    door.whose = Whose::Unheard;
     let before = door.compared;
     for n in 0..16_500 {
         door.stream.id = StreamId::parse(&format!("invented{n}")).unwrap();
@@ -227,7 +227,7 @@ fn a_flood_of_codes_on_subscribers_that_exist_buys_none_either() {
         door.wrong(&sub(&format!("other{n}")), n, network(1000 + n));
     }
     assert!(!door.right(&alice, viewer(1)));
-    assert!(door.right(&sub("bob"), viewer(2)), "and nobody else pays for it");
+    assert!(door.right(&sub("bob"), viewer(2)), "and no other pays for it");
 }
 
 /// More subjects than the table holds, each of them guessed at more than the victim.

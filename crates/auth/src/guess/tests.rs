@@ -52,7 +52,7 @@ impl Door {
         act(&mut self.guesses, &attempt, self.now)
     }
 
-    /// Somebody shows a wrong code.
+    /// A peer shows a wrong code.
     pub(super) fn wrong(&mut self, who: &SubscriberId, code: u32, peer: IpAddr) -> Leave {
         let (leave, failure) = self.with(who, code, peer, |guesses, attempt, now| {
             let leave = guesses.leave(attempt, now);
@@ -70,7 +70,7 @@ impl Door {
         leave
     }
 
-    /// Somebody shows the right code. Whether it was let in.
+    /// A peer shows the right code. Whether it was let in.
     pub(super) fn right(&mut self, who: &SubscriberId, peer: IpAddr) -> bool {
         self.with(who, 999_999, peer, |guesses, attempt, now| {
             let in_ = guesses.leave(attempt, now) == Leave::Evaluate;
@@ -168,7 +168,7 @@ fn unregistered_subscribers_of_a_stream_share_one_count_in_each_direction() {
     door.action = Action::Publish;
     assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Evaluate, "other codes");
     (door.action, door.whose) = (Action::Play, Whose::Own);
-    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Evaluate, "a secret of his own");
+    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Evaluate, "a secret of its own");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_changed_secret_has_no_networks_of_the_old_one() {
 
 #[test]
 fn repeating_one_wrong_code_is_not_guessing() {
-    for whose in [Whose::Own, Whose::Derived, Whose::Nobodys] {
+    for whose in [Whose::Own, Whose::Derived, Whose::Unheard] {
         let mut door = Door::new(whose);
         assert_ne!(door.wrong(&sub("alice"), 7, network(1)), Leave::Repeat);
         for _ in 0..10_000 {
@@ -241,7 +241,7 @@ fn an_address_has_a_hundred_failures_over_all_subscribers() {
 
 #[test]
 fn no_code_is_compared_to_play_what_is_not_there() {
-    let mut door = Door::new(Whose::Nobodys);
+    let mut door = Door::new(Whose::Unheard);
     assert_eq!(door.wrong(&sub("alice"), 1, network(1)), Leave::Nowhere);
     assert!(!door.right(&sub("alice"), network(1)));
     for n in 0..1000 {
@@ -249,14 +249,14 @@ fn no_code_is_compared_to_play_what_is_not_there() {
     }
     door.whose = Whose::Derived;
     assert!(!door.right(&sub("alice"), network(1)), "its network pays");
-    assert!(door.right(&sub("alice"), network(2)), "and nobody else");
-    door.whose = Whose::Nobodys;
-    assert!(door.right(&sub("alice"), network(2)), "who is known may wait for a stream by its name");
+    assert!(door.right(&sub("alice"), network(2)), "and no other");
+    door.whose = Whose::Unheard;
+    assert!(door.right(&sub("alice"), network(2)), "a known name may wait for a stream");
 }
 
 #[test]
 fn codes_to_publish_what_is_not_there_share_one_count_in_the_application() {
-    let mut door = Door::new(Whose::Nobodys);
+    let mut door = Door::new(Whose::Unheard);
     door.action = Action::Publish;
     door.exhaust(&sub("alice"));
     door.stream.id = StreamId::parse("another").unwrap();
@@ -276,7 +276,7 @@ fn an_attack_is_told_once_and_seen_until_half_of_it_is_forgotten() {
     }
     assert_eq!(door.attacks, 1);
     assert!(door.guesses.is_attacked(&door.stream, None, door.now));
-    assert!(!door.guesses.is_attacked(&door.stream, Some(&sub("zoe")), door.now), "nobody's own secret");
+    assert!(!door.guesses.is_attacked(&door.stream, Some(&sub("zoe")), door.now), "no secret of its own");
     door.now += STRANGE.shared.each * (STRANGE.shared.burst / 2 + 1);
     assert!(!door.guesses.is_attacked(&door.stream, None, door.now));
 }

@@ -25,13 +25,13 @@ const LONGEST_REST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// So long after the start the clock may be set back: NTP takes minutes.
 const PROBATION: Duration = Duration::from_secs(3600);
 
-/// How often the clock is looked at while something depends on it and nobody asks.
+/// How often the clock is looked at while something depends on it and no message comes.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// A smaller step leaves records as they are: they are wrong by less than this.
 const STEP: Duration = Duration::from_secs(60);
 
-/// For how long a block is kept of which nobody knows what was asked for: a record
+/// For how long a block is kept of which it is not known what was asked for: a record
 /// of a build that did not write it.
 const UNKNOWN: Duration = Duration::from_secs(24 * 3600);
 
@@ -45,7 +45,7 @@ pub(super) struct Doubt {
     over_until: Instant,
     last: Now,
     look_at: Instant,
-    /// Some block is in force whose record nobody has judged.
+    /// Some block is in force that its record has not judged yet.
     keeps: bool,
 }
 

@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// Whose codes are being guessed.
+    /// Which codes are being guessed.
     pub(crate) fn guessed(&self, ask: &ListGuessed, now: Instant) -> Guessed {
         let ids = self.subjects.of_stream(&ask.stream).map(|(id, _)| id);
         let attacked = |id: &&SubscriberId| self.guesses.is_attacked(&ask.stream, Some(id), now);

@@ -102,7 +102,7 @@ impl Subject {
 
 type Deadline = (Instant, Version);
 
-/// Who is blocked from what.
+/// A subscriber of a stream, and a direction.
 pub(super) type Whom = (StreamKey, SubscriberId, Action);
 
 /// Subjects by stream and id, and the deadlines of their blocks.

@@ -97,7 +97,7 @@ impl From<&StreamRow> for StreamLine {
     }
 }
 
-/// Whose codes are being guessed.
+/// Which codes are being guessed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GuessedCodes {

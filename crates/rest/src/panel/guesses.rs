@@ -1,4 +1,4 @@
-//! Whose codes are being guessed, and an end to the waiting that it costs others.
+//! Which codes are being guessed, and an end to the waiting that it costs others.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
