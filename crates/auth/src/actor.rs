@@ -84,12 +84,8 @@ impl Auth {
         counters: Arc<Counters>,
     ) -> Result<Self, LoadError> {
         let now = clock.now();
-        let (state, ended) = State::load(gates, Tables::read(|table| disk.scan(table))?, now)?;
+        let state = State::load(gates, Tables::read(|table| disk.scan(table))?, now)?;
         counters.set_blocks(state.block_count());
-        if !ended.is_empty() {
-            // Written even though nobody waits; if not, it is tried at the next boot.
-            drop(disk.commit(ended));
-        }
         Ok(Self {
             state,
             broken: false,
@@ -175,6 +171,17 @@ impl Auth {
                 Notice::Guessing(stream, None) => {
                     tracing::warn!(%stream, "somebody guesses codes of unregistered subscribers");
                 }
+                Notice::ClockInDoubt(blocks) => tracing::warn!(
+                    blocks,
+                    "the wall clock is earlier than the newest record, or over a year later; blocks are kept \
+                     in force, none for longer than was asked for, until it is set"
+                ),
+                Notice::ClockCanBe(blocks) => {
+                    tracing::warn!(blocks, "the wall clock was set; blocks end when their records say");
+                }
+                Notice::PutBack(stream, subscriber) => {
+                    tracing::warn!(%stream, %subscriber, "the wall clock was set back; a block holds again");
+                }
                 Notice::TakenOver(stream, subscriber) => {
                     tracing::info!(target: "audit", %stream, %subscriber, "session taken over by a new login");
                 }
@@ -256,6 +263,7 @@ impl Actor for Auth {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let now = self.now();
+        self.tell();
         self.arm(ctx, now);
     }
 }

@@ -2,9 +2,9 @@
 
 use actix::prelude::*;
 use contract::auth::{
-    Authorize, Block, Blocked, Change, Denied, EventPage, GetSubscriber, IssueCode, IssueCodeError,
-    IssuePreview, ListEvents, ListSubscribers, NotStored, Permit, PermitChanged, PutSubscriber,
-    PutSubscriberError, RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
+    Authorize, Block, Blocked, Change, Denied, EventPage, ForgiveGuesses, GetSubscriber, Guessed, IssueCode,
+    IssueCodeError, IssuePreview, ListEvents, ListGuessed, ListSubscribers, NotStored, Permit, PermitChanged,
+    PutSubscriber, PutSubscriberError, RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
 };
 use contract::registry::SilenceEnded;
 use contract::{Action, AppName, TotpCode};
@@ -211,6 +211,22 @@ impl Handler<GetSubscriber> for Auth {
     fn handle(&mut self, ask: GetSubscriber, ctx: &mut Self::Context) -> Self::Result {
         let settings = self.app(&ask.stream.app);
         self.with(ctx, |state, now| state.get(&ask, &settings.hls, now.wall)).flatten()
+    }
+}
+
+impl Handler<ListGuessed> for Auth {
+    type Result = Guessed;
+
+    fn handle(&mut self, ask: ListGuessed, ctx: &mut Self::Context) -> Self::Result {
+        self.with(ctx, |state, now| state.guessed(&ask, now.mono)).unwrap_or_default()
+    }
+}
+
+impl Handler<ForgiveGuesses> for Auth {
+    type Result = bool;
+
+    fn handle(&mut self, ask: ForgiveGuesses, ctx: &mut Self::Context) -> Self::Result {
+        self.with(ctx, |state, _| state.forgive(&ask)).is_some()
     }
 }
 
