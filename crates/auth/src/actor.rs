@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::registry::SilenceEnded;
+use contract::session::Fenced;
 use contract::{AppName, AppSettings, Clock, Now, SettingsView};
 use futures_util::future::{LocalBoxFuture, join_all};
 use store::{Batch, Store};
@@ -232,7 +233,7 @@ impl Auth {
 
     fn fence_unwaited(&self, ctx: &mut Context<Self>, fences: Vec<Fence>) {
         if !fences.is_empty() {
-            ctx.spawn(raise(fences).into_actor(self));
+            ctx.spawn(raise(fences).into_actor(self).map(|_, _, _| ()));
         }
     }
 
@@ -250,11 +251,9 @@ impl Auth {
 
 /// Tells all sessions at once, in this call, and waits until each is fenced. A
 /// session that is gone has nothing left to send.
-fn raise(fences: Vec<Fence>) -> impl Future<Output = ()> + 'static {
+fn raise(fences: Vec<Fence>) -> impl Future<Output = Fenced> + 'static {
     let told: Vec<_> = fences.into_iter().map(|Fence { session, set }| session.standing.send(set)).collect();
-    async move {
-        join_all(told).await;
-    }
+    async move { join_all(told).await.into_iter().flatten().max().unwrap_or(Fenced::Confirmed) }
 }
 
 impl Actor for Auth {

@@ -8,7 +8,7 @@ use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Order;
-use crate::session::SessionRef;
+use crate::session::{Fenced, SessionRef};
 use crate::{
     Action, Actions, Credentials, Protocol, Secret, SessionId, StandingCell, StreamKey, SubscriberId,
     TotpCode, WallMs,
@@ -142,6 +142,8 @@ pub struct Blocked {
     pub until: WallMs,
     /// How many sessions it stopped.
     pub stopped: usize,
+    /// How the worst of their fences ended.
+    pub fenced: Fenced,
 }
 
 /// Lifts a block. Suspended players resume before the answer.

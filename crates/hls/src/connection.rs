@@ -31,10 +31,9 @@ impl Connection {
     }
 
     /// Disconnects at once; neither the kernel's queue nor what the HTTP server
-    /// still holds is sent.
-    pub(crate) fn reset(&self) {
-        // It fails only on a socket that is not connected any more.
-        let _ = session::tcp::reset(self.socket.as_fd());
+    /// still holds is sent. False: the system refuses that.
+    pub(crate) fn reset(&self) -> bool {
+        session::tcp::reset(self.socket.as_fd())
     }
 
     /// Lets no more in or out, what the kernel holds excepted; the HTTP server sees the end

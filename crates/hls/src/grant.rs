@@ -190,13 +190,14 @@ impl Grant {
         });
     }
 
-    /// The fence: after this, no byte of a body that was announced before leaves.
-    pub(crate) fn fence(&self) {
+    /// The fence: after this, no byte of a body that was announced before leaves. False:
+    /// some may, because the system refuses to reset a connection.
+    pub(crate) fn fence(&self) -> bool {
         self.fences.fetch_add(1, Ordering::AcqRel);
         let now = self.clock.now().mono;
-        for line in lock(&self.lines).drain(..).filter(|line| !line.is_settled(now)) {
-            line.connection.reset();
-        }
+        let mut lines = lock(&self.lines);
+        let unsettled = lines.drain(..).filter(|line| !line.is_settled(now));
+        unsettled.fold(true, |all, line| line.connection.reset() && all)
     }
 
     fn sent(&self, connection: &Arc<Connection>, bytes: usize) {

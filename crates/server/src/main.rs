@@ -86,6 +86,9 @@ fn serve(config: Config) -> Result<()> {
 
 async fn run(config: Config) -> Result<()> {
     let clock = Clock::system();
+    if !session::tcp::can_reset() {
+        tracing::error!("this system resets no connection: a block that meets a stalled player says so");
+    }
     let control = Control::start(&config, &clock)?;
     if let Err(error) = socket::serve(&config.store.path, control.desk(&clock)) {
         // It serves without; the operator's commands need it stopped then.

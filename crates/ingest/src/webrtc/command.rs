@@ -352,9 +352,10 @@ impl DataPlane for ShardPlane {
         let _ = self.shard.send(Command::Order { id: self.peer, order });
     }
 
-    fn kill(&self) {
+    fn kill(&self) -> bool {
         self.gate.kill();
         self.gate.release(&self.shard.bell);
+        true
     }
 }
 

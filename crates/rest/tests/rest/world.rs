@@ -15,6 +15,7 @@ use contract::accounts::*;
 use contract::audit::*;
 use contract::auth::*;
 use contract::registry::*;
+use contract::session::Fenced;
 use contract::settings::*;
 use contract::*;
 use serde_json::Value;
@@ -70,7 +71,7 @@ impl Default for Script {
         Self {
             asked: Vec::new(),
             patch: Value::Null,
-            block: Ok(Blocked { until: NOW, stopped: 1 }),
+            block: Ok(Blocked { until: NOW, stopped: 1, fenced: Fenced::Closed }),
             unblock: Ok(()),
             put_subscriber: Ok(()),
             remove_subscriber: Ok(1),
