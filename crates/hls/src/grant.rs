@@ -197,7 +197,8 @@ impl Grant {
         let now = self.clock.now().mono;
         let mut lines = lock(&self.lines);
         let unsettled = lines.drain(..).filter(|line| !line.is_settled(now));
-        unsettled.fold(true, |all, line| line.connection.reset() && all)
+        // Every one, whatever became of the others.
+        unsettled.filter(|line| !line.connection.reset()).count() == 0
     }
 
     fn sent(&self, connection: &Arc<Connection>, bytes: usize) {
