@@ -1,4 +1,5 @@
 use contract::accounts::ChangeAccount;
+use futures_util::future::poll_immediate;
 
 use super::*;
 
@@ -160,5 +161,10 @@ async fn a_crowd_of_strangers_keeps_no_owner_out_where_it_logged_in_before() {
 #[actix_rt::test]
 async fn a_network_that_proved_another_password_is_a_stranger() {
     let (accounts, _places, _crowd) = crowded(true).await;
-    assert_eq!(accounts.send(login("another", HOME)).await.unwrap(), Err(LoginError::Unavailable));
+    let mut owner = Box::pin(accounts.send(login("another", HOME)));
+    assert!(poll_immediate(&mut owner).await.is_none(), "on its way");
+    // The mailbox is in order, so the login was heard.
+    assert!(!accounts.send(NeedsFirstAccount).await.unwrap());
+    let refused = poll_immediate(&mut owner).await.map(Result::unwrap);
+    assert_eq!(refused, Some(Err(LoginError::Unavailable)), "it waits in a seat of those at home");
 }
