@@ -304,8 +304,10 @@ impl Guesses {
             Whose::Unheard => (Secret::Nowhere(&stream.app, action), derived),
         };
         let from = self.prints.origin(attempt.peer);
-        let code = (stream, subscriber, action, from.network, attempt.code.reveal());
-        Try { subject: self.prints.of(subject), name: self.prints.of(name), from, code: self.prints.of(code) }
+        let name = self.prints.of(name);
+        // The same code in the other direction is the same guess, where the secret is.
+        let code = self.prints.of((name, from.network, attempt.code.reveal()));
+        Try { subject: self.prints.of(subject), name, from, code }
     }
 }
 

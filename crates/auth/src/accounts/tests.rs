@@ -1,3 +1,6 @@
+use contract::accounts::ChangeAccount;
+use futures_util::future::poll_immediate;
+
 use super::*;
 
 fn first(password: &str, proof: SetupProof) -> CreateFirstAccount {
@@ -125,21 +128,43 @@ async fn logins_that_wait_do_not_keep_the_first_account_from_being_made() {
     }
 }
 
-#[actix_rt::test]
-async fn a_crowd_of_strangers_keeps_no_owner_out_where_it_logged_in_before() {
+/// An account that logged in from [`HOME`] and then had all places taken, and its password
+/// changed before that if `changed`; and a crowd of strangers that has all seats.
+async fn crowded(changed: bool) -> (Addr<Accounts>, OwnedSemaphorePermit, Vec<Request<Accounts, Login>>) {
     let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap();
     let hashings = accounts.hashings.clone();
     let accounts = accounts.start();
     accounts.send(first("secret", SetupProof::Loopback)).await.unwrap().unwrap();
     assert!(accounts.send(login("secret", HOME)).await.unwrap().is_ok());
+    let password = changed.then(|| Secret::new("another".to_owned()));
+    let email = "admin@example.org".to_owned();
+    let change = ChangeAccount { email, first_name: None, last_name: None, role: None, password };
+    accounts.send(change).await.unwrap().unwrap();
     let places = hashings.acquire_many_owned(u32::try_from(HASHINGS).unwrap()).await.unwrap();
     let peer = |n: usize| [192, 0, 2, u8::try_from(n).unwrap()];
-    let crowd: Vec<_> = (0..HASHINGS + WAITING).map(|n| accounts.send(login("guess", peer(n)))).collect();
+    let crowd = (0..HASHINGS + WAITING).map(|n| accounts.send(login("guess", peer(n)))).collect();
+    (accounts, places, crowd)
+}
+
+#[actix_rt::test]
+async fn a_crowd_of_strangers_keeps_no_owner_out_where_it_logged_in_before() {
+    let (accounts, places, crowd) = crowded(false).await;
     let owner = accounts.send(login("secret", HOME));
-    assert_eq!(accounts.send(login("secret", peer(99))).await.unwrap(), Err(LoginError::Unavailable));
+    assert_eq!(accounts.send(login("secret", AWAY)).await.unwrap(), Err(LoginError::Unavailable));
     drop(places);
     assert!(owner.await.unwrap().is_ok());
     for one in crowd {
         assert_eq!(one.await.unwrap(), Err(LoginError::Wrong));
     }
+}
+
+#[actix_rt::test]
+async fn a_network_that_proved_another_password_is_a_stranger() {
+    let (accounts, _places, _crowd) = crowded(true).await;
+    let mut owner = Box::pin(accounts.send(login("another", HOME)));
+    assert!(poll_immediate(&mut owner).await.is_none(), "on its way");
+    // The mailbox is in order, so the login was heard.
+    assert!(!accounts.send(NeedsFirstAccount).await.unwrap());
+    let refused = poll_immediate(&mut owner).await.map(Result::unwrap);
+    assert_eq!(refused, Some(Err(LoginError::Unavailable)), "it waits in a seat of those at home");
 }

@@ -212,6 +212,16 @@ fn repeating_one_wrong_code_is_not_guessing() {
 }
 
 #[test]
+fn one_wrong_code_in_both_directions_is_one_guess_at_one_secret() {
+    for (whose, other) in [(Whose::Own, Leave::Repeat), (Whose::Derived, Leave::Evaluate)] {
+        let mut door = Door::new(whose);
+        assert_eq!(door.wrong(&sub("alice"), 7, network(1)), Leave::Evaluate);
+        door.action = Action::Publish;
+        assert_eq!(door.wrong(&sub("alice"), 7, network(1)), other);
+    }
+}
+
+#[test]
 fn a_code_that_came_too_early_is_compared_again_in_the_next_step_only() {
     let mut door = Door::new(Whose::Own);
     let alice = sub("alice");
