@@ -64,7 +64,8 @@ impl Server {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = ([127, 0, 0, 1], 0).into();
                 let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
-                let config = Config { listen, announced: Vec::new(), transcodes, proxies };
+                let (announced, max_peers) = (Vec::new(), 512);
+                let config = Config { listen, announced, transcodes, max_peers, proxies };
                 let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {
@@ -581,6 +582,37 @@ fn a_broken_description_is_refused_before_auth_is_asked() {
     let server = Server::start();
     let (status, ..) = server.post("/live/whip/s?subscriberId=owner&subscriberCode=123456", "v=0".into());
     assert_eq!((status, server.asked()), (400, 0), "leave to publish fences the subscriber's own stream");
+}
+
+#[test]
+fn a_description_is_parsed_for_those_who_may_publish_only() {
+    let server = Server::start();
+    let offer = Client::new().offer(Direction::SendOnly);
+    // Good line by line; the parser misses the sections' names.
+    let broken = offer.replace("a=mid:", "a=x-mid:");
+    assert_ne!(offer, broken);
+    let path = |code| format!("/live/whip/s?subscriberId=owner&subscriberCode={code}");
+    assert_eq!((server.post(&path("000000"), broken.clone()).0, server.asked()), (403, 1));
+    assert_eq!((server.post(&path("123456"), broken).0, server.asked()), (400, 2));
+    assert_eq!(server.post(&path("123456"), offer).0, 201);
+}
+
+#[test]
+fn a_description_with_more_lines_of_a_kind_than_any_browsers_is_refused() {
+    let server = Server::start();
+    let offer = Client::new().offer(Direction::SendOnly) + &"a=ssrc:1 cname:x\r\n".repeat(65);
+    let (status, _, text) = server.post("/live/whip/s", offer.clone());
+    assert_eq!((status, server.asked()), (413, 0));
+    assert!(text.contains("a=ssrc:"), "{text}");
+    let mut page = server.socket();
+    page.ask(&publish("s"));
+    page.hear();
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":offer}));
+    let heard = page.hear();
+    assert_eq!(
+        (&heard["definition"], &heard["information"]),
+        (&json!("notSetRemoteDescription"), &json!("description_too_large"))
+    );
 }
 
 /// A stream with B-frames; its key frame.

@@ -100,6 +100,7 @@ impl Edges {
             applications: config.applications.clone(),
             webrtc,
             transcodes: config.webrtc.transcodes,
+            max_peers: config.webrtc.max_peers,
             store: control.store(),
             certificate: certificate.clone(),
             stop: stop.clone(),
@@ -235,6 +236,7 @@ fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
         listen: config.webrtc.listen,
         announced: config.webrtc.announced.clone(),
         transcodes: config.webrtc.transcodes,
+        max_peers: config.webrtc.max_peers,
         proxies,
     }
 }

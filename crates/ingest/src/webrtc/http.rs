@@ -123,7 +123,7 @@ impl Refusal {
             Self::BadStream | Self::Sdp(SdpError::Malformed) => StatusCode::BAD_REQUEST,
             Self::NotSdp => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Sdp(SdpError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Sdp(SdpError::TooLarge | SdpError::TooMany(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Sdp(SdpError::NoCodec | SdpError::FirstRefused) => StatusCode::NOT_ACCEPTABLE,
             Self::Busy(Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refused) => status(*refused),

@@ -6,13 +6,16 @@
 
 mod addresses;
 mod command;
+mod door;
 mod egress;
 mod fanout;
 mod http;
 mod ingress;
 mod lipsync;
+mod lobby;
 mod outbox;
 mod packetiser;
+mod parsers;
 pub mod payload;
 mod peer;
 mod picture;
@@ -33,17 +36,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::web::ServiceConfig;
-use contract::{Clock, TrustedProxies};
+use contract::{Action, AppName, Clock, TrustedProxies};
 use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 use transcode::Slots;
 
-use command::ShardHandle;
+use command::{Busy, ShardHandle};
+use door::Drops;
+use lobby::{Entry, Limits, Lobby};
+use parsers::Parsers;
 use resources::Resources;
 use shard::ShardConfig;
-
-use crate::arrivals::{Arrivals, Limits};
 
 /// How WebRTC is served.
 #[derive(Debug, Clone)]
@@ -56,15 +60,11 @@ pub struct Config {
     /// Streams with B-frames that are decoded and encoded again at a time; further
     /// ones show key frames only. Each takes about a quarter of a core at 720p.
     pub transcodes: usize,
+    /// Peers at a time. Players leave an eighth of them to publishers.
+    pub max_peers: usize,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
-
-/// Peers that have not connected. Each holds a session, a permit and a half of a
-/// connection for up to 20 s, so somebody who never connects leaves room for a
-/// dozen a second. Many share an address (CGNAT, a conference room), but few of
-/// them come in the same second.
-const ARRIVALS: Limits = Limits { all: 256, of_one: 32 };
 
 /// How soon it is noticed that the media thread has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -75,7 +75,8 @@ pub(crate) struct Core {
     admission: Admission,
     proxies: TrustedProxies,
     resources: Resources,
-    arrivals: Arrivals,
+    lobby: Lobby,
+    parsers: Parsers,
     clock: Clock,
     stop: CancellationToken,
 }
@@ -97,8 +98,13 @@ impl Core {
         &self.resources
     }
 
-    const fn arrivals(&self) -> &Arrivals {
-        &self.arrivals
+    const fn parsers(&self) -> &Parsers {
+        &self.parsers
+    }
+
+    /// Lets a peer begin, if there is room for it.
+    fn enter(&self, from: IpAddr, app: &AppName, action: Action) -> Result<Entry, Busy> {
+        self.lobby.enter(from, app, action)
     }
 
     fn stopping(&self) -> CancellationToken {
@@ -116,21 +122,24 @@ pub struct Webrtc {
     thread: Mutex<Option<JoinHandle<()>>>,
     local: SocketAddr,
     slots: Slots,
+    drops: Arc<Drops>,
 }
 
 impl Webrtc {
     /// Binds the port and starts the media thread.
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let Config { listen, announced, transcodes, proxies } = config;
+        let Config { listen, announced, transcodes, max_peers, proxies } = config;
         let slots = Slots::new(transcodes);
-        let started =
-            shard::spawn(ShardConfig { listen, announced, slots: slots.clone(), clock: clock.clone() });
+        let drops = Arc::new(Drops::default());
+        let (shared, counted) = (slots.clone(), drops.clone());
+        let config = ShardConfig { listen, announced, slots: shared, drops: counted, clock: clock.clone() };
+        let started = shard::spawn(config);
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
-        let arrivals = Arrivals::new(ARRIVALS);
-        let core = Arc::new(Core { shard, admission, proxies, resources, arrivals, clock, stop });
-        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots }))
+        let (lobby, parsers) = (Lobby::new(Limits::new(max_peers)), Parsers::new());
+        let core = Arc::new(Core { shard, admission, proxies, resources, lobby, parsers, clock, stop });
+        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots, drops }))
     }
 
     /// Where it listens.
@@ -141,6 +150,21 @@ impl Webrtc {
     /// Streams whose pictures are decoded and encoded again now.
     pub fn transcodes(&self) -> usize {
         self.slots.taken()
+    }
+
+    /// Peers now, connected or on their way in.
+    pub fn peers(&self) -> usize {
+        self.core.lobby.peers()
+    }
+
+    /// Peers that lost their place on their way in to one from a network with fewer.
+    pub fn displaced(&self) -> u64 {
+        self.core.lobby.displaced()
+    }
+
+    /// Datagrams that no peer was given since the start: why, and how many.
+    pub fn dropped_datagrams(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.drops.totals()
     }
 
     /// Waits for the media thread, which was told to stop.

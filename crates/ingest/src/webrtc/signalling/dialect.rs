@@ -222,7 +222,7 @@ impl From<SdpError> for Problem {
     fn from(error: SdpError) -> Self {
         match error {
             SdpError::NoCodec => Self::NoCodec,
-            SdpError::TooLarge => Self::Sdp("description_too_large"),
+            SdpError::TooLarge | SdpError::TooMany(_) => Self::Sdp("description_too_large"),
             SdpError::Malformed => Self::Sdp("description_malformed"),
             SdpError::FirstRefused => Self::Sdp("first_section_refused"),
         }

@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
-use crate::arrivals::Arrival;
 use crate::webrtc::Core;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, Source};
+use crate::webrtc::lobby::Entry;
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
 
@@ -51,7 +51,7 @@ enum Role {
     /// May offer.
     Invited {
         pass: Pass,
-        arrival: Arrival,
+        entry: Entry,
         since: Instant,
     },
     /// Has offered; its tracks are not known yet.
@@ -159,7 +159,7 @@ impl Socket {
                 self.answer(&stream, asked).await
             }
             Ask::Offer { stream, sdp } => {
-                let asked = self.offered(&stream, &sdp).await;
+                let asked = self.offered(&stream, sdp).await;
                 self.answer(&stream, asked).await
             }
             Ask::Answer { stream, sdp } => self.answered(&stream, sdp).await,
@@ -183,20 +183,20 @@ impl Socket {
 
     async fn publish(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPublishing)?;
-        let arrival = self.webrtc.arrivals().enter(self.from).ok_or(Busy)?;
+        let entry = self.webrtc.enter(self.from, &self.app, Action::Publish)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
         // As with WHIP: what is taken now is refused before the page offers (C§16.10).
         pass.look_for_place().await?;
         let start = dialect::start(stream, &subscriber);
-        let role = Role::Invited { pass, arrival, since: self.webrtc.now() };
+        let role = Role::Invited { pass, entry, since: self.webrtc.now() };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(start)
     }
 
     async fn play(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPlaying)?;
-        let arrival = self.webrtc.arrivals().enter(self.from).ok_or(Busy)?;
+        let entry = self.webrtc.enter(self.from, &self.app, Action::Play)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Play, stream, credentials)).await?;
         let reserved = self.webrtc.shard().reserve();
@@ -210,29 +210,31 @@ impl Socket {
         let offer = dialect::description(Description::Offer, stream, &made.sdp, &mids, &subscriber);
         let shares = self.shares(player.link.standing.clone(), player.link.traffic.clone());
         let source = Source { stream: player.link.stream.clone(), live: player.live };
-        let peer = reserved.play(made, shares, arrival, source, Box::new(player.link))?;
+        let peer = reserved.play(made, shares, entry, source, Box::new(player.link))?;
         let role = Role::Player { peer, ended: false };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: size_of(&tracks) });
         Ok(offer)
     }
 
     /// A publisher's offer.
-    async fn offered(&mut self, stream: &StreamId, sdp: &str) -> Result<String, Problem> {
+    async fn offered(&mut self, stream: &StreamId, sdp: String) -> Result<String, Problem> {
         let Some(Seat { subscriber, role, size }) = self.seats.remove(stream) else {
             return Err(Problem::NoPeer);
         };
-        let Role::Invited { pass, arrival, .. } = role else {
+        let Role::Invited { pass, entry, .. } = role else {
             self.seats.insert(stream.clone(), Seat { subscriber, role, size });
             return Err(Problem::AlreadyPublishing);
         };
         let since = self.webrtc.now();
-        let made = sdp::answer_publisher(sdp, self.webrtc.shard().candidates(), since)?;
+        let candidates = self.webrtc.shard().candidates();
+        let parse = move || sdp::answer_publisher(&sdp, candidates, since);
+        let made = self.webrtc.parsers().run(parse).await?;
         let answer = dialect::description(Description::Answer, stream, &made.sdp, &[], &subscriber);
         let reserved = self.webrtc.shard().reserve();
         // From here on an order ends it, connected or not.
         let entrant = pass.attach(reserved.plane(Some(self.events.clone()))).await?;
         let shares = self.shares(entrant.standing(), entrant.traffic());
-        let peer = reserved.publish(made, shares, arrival)?;
+        let peer = reserved.publish(made, shares, entry)?;
         let role = Role::Arriving { entrant, peer, since };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(answer)
@@ -243,7 +245,12 @@ impl Socket {
         let Some(Role::Player { peer, .. }) = self.seats.get(stream).map(|seat| &seat.role) else {
             return self.problem(Problem::NoPeer, Some(stream)).await;
         };
-        let problem = match peer.answer(sdp).await {
+        let read = self.webrtc.parsers().run(move || sdp::read_answer(&sdp)).await;
+        let answered = match read {
+            Ok(answer) => peer.answer(answer).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let problem = match answered {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => Problem::from(error),
             Err(Busy) => Problem::NoRoom,
