@@ -237,6 +237,8 @@ fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
         announced: config.webrtc.announced.clone(),
         transcodes: config.webrtc.transcodes,
         max_peers: config.webrtc.max_peers,
+        // The other half is for HLS, the control API and sockets that carry something.
+        max_idle_sockets: (config.http.max_connections / 2).max(1),
         proxies,
     }
 }

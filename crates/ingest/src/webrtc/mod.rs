@@ -6,6 +6,7 @@
 
 mod addresses;
 mod command;
+mod crowd;
 mod door;
 mod egress;
 mod fanout;
@@ -43,8 +44,9 @@ use tokio_util::sync::CancellationToken;
 use transcode::Slots;
 
 use command::{Busy, ShardHandle};
+use crowd::{Bounds, Crowd};
 use door::Drops;
-use lobby::{Entry, Limits, Lobby};
+use lobby::{Entry, Lobby};
 use parsers::Parsers;
 use resources::Resources;
 use shard::ShardConfig;
@@ -62,6 +64,8 @@ pub struct Config {
     pub transcodes: usize,
     /// Peers at a time. Players leave an eighth of them to publishers.
     pub max_peers: usize,
+    /// WebSockets at a time that neither publish nor play.
+    pub max_idle_sockets: usize,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
@@ -76,6 +80,7 @@ pub(crate) struct Core {
     proxies: TrustedProxies,
     resources: Resources,
     lobby: Lobby,
+    idle: Crowd,
     parsers: Parsers,
     clock: Clock,
     stop: CancellationToken,
@@ -102,6 +107,11 @@ impl Core {
         &self.parsers
     }
 
+    /// Counts sockets that carry nothing.
+    const fn idle(&self) -> &Crowd {
+        &self.idle
+    }
+
     /// Lets a peer begin, if there is room for it.
     fn enter(&self, from: IpAddr, app: &AppName, action: Action) -> Result<Entry, Busy> {
         self.lobby.enter(from, app, action)
@@ -116,6 +126,12 @@ impl Core {
     }
 }
 
+/// WebSockets that carry nothing. Pages wait on them for a click or for a stream; many
+/// of them may be behind one address, where an audience waits for it to begin.
+const fn idle_sockets(all: usize) -> Bounds {
+    Bounds { all, of_app: all, of_network: all.div_ceil(8) }
+}
+
 /// WebRTC, running.
 pub struct Webrtc {
     core: Arc<Core>,
@@ -128,7 +144,7 @@ pub struct Webrtc {
 impl Webrtc {
     /// Binds the port and starts the media thread.
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let Config { listen, announced, transcodes, max_peers, proxies } = config;
+        let Config { listen, announced, transcodes, max_peers, max_idle_sockets, proxies } = config;
         let slots = Slots::new(transcodes);
         let drops = Arc::new(Drops::default());
         let (shared, counted) = (slots.clone(), drops.clone());
@@ -137,8 +153,10 @@ impl Webrtc {
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
-        let (lobby, parsers) = (Lobby::new(Limits::new(max_peers)), Parsers::new());
-        let core = Arc::new(Core { shard, admission, proxies, resources, lobby, parsers, clock, stop });
+        let (lobby, parsers) = (Lobby::new(max_peers), Parsers::new());
+        let idle = Crowd::new(idle_sockets(max_idle_sockets));
+        let core = Core { shard, admission, proxies, resources, lobby, idle, parsers, clock, stop };
+        let core = Arc::new(core);
         Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots, drops }))
     }
 

@@ -15,10 +15,11 @@ use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use super::command::{Arriving, Events};
+use super::crowd::Member;
 use super::egress::{Egress, Pumped};
 use super::fanout::{Place, View};
 use super::ingress::{Announced, Ingress, Rtp};
-use super::lobby::{Arrival, Entry, PeerPlace};
+use super::lobby::{Entry, PeerPlace};
 use super::outbox::{Outbox, is_media};
 use super::sdp::{self, Answer, SdpError};
 
@@ -96,7 +97,7 @@ pub(crate) struct Peer {
     heard: Instant,
     connected: bool,
     /// Its place among those that have not connected, until it has.
-    arrival: Option<Arrival>,
+    arrival: Option<Member>,
     /// Its place among all peers.
     _place: PeerPlace,
     gone: Option<Gone>,
@@ -208,7 +209,7 @@ impl Peer {
         if self.connected && silent {
             self.gone.get_or_insert(Gone::Silent);
         }
-        let displaced = self.arrival.as_ref().is_some_and(Arrival::is_displaced);
+        let displaced = self.arrival.as_ref().is_some_and(Member::is_displaced);
         let late = now.saturating_duration_since(self.born) > CONNECT_LIMIT;
         if !self.connected && (late || displaced) {
             self.gone.get_or_insert(Gone::NeverConnected);

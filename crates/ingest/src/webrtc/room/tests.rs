@@ -1,6 +1,7 @@
 use super::*;
 use crate::webrtc::command::{PeerHandle, Reserved, ShardHandle};
-use crate::webrtc::lobby::{Limits, Lobby};
+use crate::webrtc::crowd::{Bounds, Crowd};
+use crate::webrtc::lobby::Lobby;
 use crate::webrtc::peer::Shares;
 use crate::webrtc::sdp;
 use crate::webrtc::udp::Datagram;
@@ -51,7 +52,7 @@ impl Bench {
         let tracks = media::Tracks { video: None, audio: Some(sound()) };
         let made = sdp::offer(&tracks, "s", candidates, self.now.mono).unwrap();
         let app = AppName::parse("live").unwrap();
-        let lobby = Lobby::new(Limits::new(64));
+        let lobby = Lobby::new(64);
         let entry = lobby.enter([127, 0, 0, 1].into(), &app, Action::Play).unwrap();
         let line = |kind| made.sdp.lines().find_map(|line| line.strip_prefix(kind)).unwrap().to_owned();
         let name = Name { ufrag: line("a=ice-ufrag:"), password: line("a=ice-pwd:") };
@@ -217,14 +218,14 @@ fn an_address_is_unmapped_only_by_the_peer_that_it_leads_to() {
 #[test]
 fn a_peer_whose_place_was_given_to_another_is_put_out() {
     let mut bench = Bench::new();
-    let lobby = Lobby::new(Limits { arriving: 2, ..Limits::new(64) });
+    let crowd = Crowd::new(Bounds { all: 2, of_app: 2, of_network: 2 });
     let app = AppName::parse("live").unwrap();
-    let enter = |ip: [u8; 4]| lobby.enter(ip.into(), &app, Action::Play).unwrap();
+    let enter = |ip: [u8; 4]| crowd.enter(ip.into(), &app).unwrap();
     let peer = bench.send(bench.shard.reserve(), Standing::Granted);
     let Ok(Command::Play { mut arriving, source, hold }) = bench.queue.try_recv() else {
         panic!("no player")
     };
-    arriving.entry = enter([192, 0, 2, 1]);
+    arriving.entry.arrival = enter([192, 0, 2, 1]);
     let _other = enter([192, 0, 2, 1]);
     bench.room.arrive(*arriving, Peer::player, Some((source, hold)), &bench.udp, bench.now);
     let _newcomer = enter([192, 0, 2, 2]);

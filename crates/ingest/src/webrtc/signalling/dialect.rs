@@ -348,6 +348,24 @@ pub(crate) fn ice_servers(settings: &AppSettings) -> String {
     })
 }
 
+/// Whether the server that is told wants a password: TURN, not STUN.
+pub(crate) fn has_password(settings: &AppSettings) -> bool {
+    settings.webrtc.stun_uri.starts_with("turn")
+}
+
+/// The same for a page that was not let in: none that wants a password. The SDK keeps
+/// what it has when it is told of none.
+pub(crate) fn open_ice_servers(settings: &AppSettings) -> String {
+    let uri = if has_password(settings) { "" } else { settings.webrtc.stun_uri.as_str() };
+    emit(&Message {
+        command: "iceServerConfig",
+        stun_server_uri: Some(uri),
+        turn_server_username: Some(""),
+        turn_server_credential: Some(""),
+        ..Message::default()
+    })
+}
+
 /// A publisher may offer.
 pub(crate) fn start(stream: &StreamId, subscriber: &str) -> String {
     let stream_id = Some(stream.as_str());

@@ -21,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
 use crate::webrtc::Core;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, Source};
+use crate::webrtc::crowd::Member;
 use crate::webrtc::lobby::Entry;
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
@@ -38,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_secs(1);
 /// Ours, for pages that do not ping.
 const PING: Duration = Duration::from_secs(20);
+/// A socket that has carried nothing for so long, no stream and no wish for one, ends,
+/// whatever it pings. Ant Media's SDK opens another when it has something to send.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// One stream on a socket.
 struct Seat {
@@ -88,22 +92,34 @@ pub(crate) struct Socket {
     events: Events,
     heard: Instant,
     pinged: Instant,
+    /// When it last carried a stream, or asked for one.
+    carried: Instant,
+    /// Its place among those that carry nothing; none while it carries something.
+    idle: Option<Member>,
+}
+
+/// Where a socket comes from, and its place among those that carry nothing.
+pub(crate) struct Caller {
+    pub(crate) app: AppName,
+    pub(crate) from: IpAddr,
+    pub(crate) idle: Member,
 }
 
 impl Socket {
     /// Speaks until the page leaves or the server stops.
     pub(crate) async fn run(
         webrtc: Arc<Core>,
-        app: AppName,
-        from: IpAddr,
+        caller: Caller,
         out: Session,
         mut frames: AggregatedMessageStream,
     ) {
         let (events, mut happened) = mpsc::channel(MAX_EVENTS);
         let now = webrtc.now();
         let stop = webrtc.stopping();
-        let seats = HashMap::new();
-        let mut socket = Self { webrtc, app, from, out, seats, events, heard: now, pinged: now };
+        let (seats, Caller { app, from, idle }) = (HashMap::new(), caller);
+        let [heard, pinged, carried] = [now; 3];
+        let idle = Some(idle);
+        let mut socket = Self { webrtc, app, from, out, seats, events, heard, pinged, carried, idle };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -116,7 +132,7 @@ impl Socket {
                 _ = tick.tick() => socket.on_tick().await,
                 () = stop.cancelled() => socket.farewell().await,
             };
-            if done.is_err() {
+            if done.is_err() || socket.rest().is_err() {
                 break;
             }
         }
@@ -146,17 +162,14 @@ impl Socket {
     async fn on_ask(&mut self, ask: Ask) -> Result<(), Closed> {
         match ask {
             Ask::Ping => self.say(dialect::pong()).await,
-            Ask::IceServers => match self.settings() {
-                Some(settings) => self.say(dialect::ice_servers(&settings)).await,
-                None => Ok(()),
-            },
+            Ask::IceServers => self.ice_servers().await,
             Ask::Publish { stream, credentials } => {
                 let asked = self.publish(&stream, credentials).await;
-                self.answer(&stream, asked).await
+                self.admitted(&stream, asked).await
             }
             Ask::Play { stream, credentials } => {
                 let asked = self.play(&stream, credentials).await;
-                self.answer(&stream, asked).await
+                self.admitted(&stream, asked).await
             }
             Ask::Offer { stream, sdp } => {
                 let asked = self.offered(&stream, sdp).await;
@@ -171,6 +184,38 @@ impl Socket {
             Ask::StreamInfo { stream } => self.info(&stream).await,
             Ask::TrackList { stream } => self.say(dialect::track_list(&stream)).await,
         }
+    }
+
+    /// Which servers to use. The password of one is for those that carry a stream.
+    async fn ice_servers(&mut self) -> Result<(), Closed> {
+        let Some(settings) = self.settings() else { return Ok(()) };
+        let told = if self.seats.is_empty() {
+            dialect::open_ice_servers(&settings)
+        } else {
+            dialect::ice_servers(&settings)
+        };
+        self.say(told).await
+    }
+
+    /// Says whether a stream may be published or played; if so, the servers that were
+    /// not told before come first.
+    async fn admitted(&mut self, stream: &StreamId, asked: Result<String, Problem>) -> Result<(), Closed> {
+        self.carried = self.webrtc.now();
+        if asked.is_ok() && self.settings().is_some_and(|settings| dialect::has_password(&settings)) {
+            self.ice_servers().await?;
+        }
+        self.answer(stream, asked).await
+    }
+
+    /// Takes the socket's place among those that carry nothing, or gives it back.
+    fn rest(&mut self) -> Result<(), Closed> {
+        if !self.seats.is_empty() {
+            self.carried = self.webrtc.now();
+            self.idle = None;
+        } else if self.idle.is_none() {
+            self.idle = Some(self.webrtc.idle().enter(self.from, &self.app).ok_or(Closed)?);
+        }
+        Ok(())
     }
 
     /// Says the outcome of a step; one that failed ends the stream's seat.
@@ -362,7 +407,12 @@ impl Socket {
 
     async fn on_tick(&mut self) -> Result<(), Closed> {
         let now = self.webrtc.now();
-        if now.saturating_duration_since(self.heard) > SILENCE {
+        let idle = self
+            .idle
+            .as_ref()
+            .is_some_and(|idle| idle.is_displaced() || now.saturating_duration_since(self.carried) > IDLE);
+        if idle || now.saturating_duration_since(self.heard) > SILENCE {
+            tracing::debug!(peer = %self.from, idle, "a WebSocket that carries nothing, or is silent, is closed");
             return Err(Closed);
         }
         if now.saturating_duration_since(self.pinged) > PING {
@@ -370,10 +420,10 @@ impl Socket {
             patiently(self.out.ping(b"")).await?;
         }
         let limit = self.settings().map_or(Duration::ZERO, |settings| settings.webrtc.start_timeout);
+        let over = |since: Instant| now.saturating_duration_since(since) > limit;
         let late = |seat: &Seat| match &seat.role {
-            Role::Invited { since, .. } | Role::Arriving { since, .. } => {
-                now.saturating_duration_since(*since) > limit
-            }
+            Role::Invited { since, entry, .. } => over(*since) || entry.arrival.is_displaced(),
+            Role::Arriving { since, .. } => over(*since),
             Role::Live { .. } | Role::Player { .. } => false,
         };
         let late: Vec<StreamId> =
