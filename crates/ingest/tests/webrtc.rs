@@ -528,6 +528,32 @@ fn sockets_that_carry_nothing_are_bounded_by_network() {
 }
 
 #[test]
+fn an_invitation_that_is_not_answered_gives_way_to_a_peer_from_elsewhere() {
+    let mut settings = AppSettings::default();
+    settings.webrtc.start_timeout = Duration::from_secs(3600);
+    let server = Server::start_set(0, settings, Clock::system(), 512);
+    let (_publisher, ..) = live(&server, "s");
+    // As many as there may be in one application, of the fewest networks.
+    let mut pages: Vec<_> = (0..6).map(|n| server.socket_from(&format!("203.0.113.{n}"))).collect();
+    for (n, page) in pages.iter_mut().enumerate() {
+        for of_one in 0..32 {
+            page.ask(&publish(&format!("s{n}x{of_one}")));
+            assert_eq!(page.hear()["command"], "start");
+        }
+    }
+    let offer = Client::new().offer(Direction::RecvOnly);
+    let (status, ..) = server.post_from("198.51.100.1", "/live/whep/s?subscriberId=viewer", offer);
+    assert_eq!(status, 201);
+    // One of them is told.
+    let problem = server.calls.block_on(async {
+        let heard = pages.iter_mut().map(|page| Box::pin(page.ws.next()));
+        futures_util::future::select_all(heard).await.0
+    });
+    let Some(Ok(Message::Text(text))) = problem else { panic!("{problem:?}") };
+    assert!(text.contains("highResourceUsage"), "{text}");
+}
+
+#[test]
 fn the_password_of_a_turn_server_is_for_those_who_were_let_in() {
     let mut settings = AppSettings::default();
     settings.webrtc.stun_uri = "turn:turn.example.org:3478".to_owned();

@@ -421,16 +421,17 @@ impl Socket {
         }
         let limit = self.settings().map_or(Duration::ZERO, |settings| settings.webrtc.start_timeout);
         let over = |since: Instant| now.saturating_duration_since(since) > limit;
-        let late = |seat: &Seat| match &seat.role {
-            Role::Invited { since, entry, .. } => over(*since) || entry.arrival.is_displaced(),
-            Role::Arriving { since, .. } => over(*since),
-            Role::Live { .. } | Role::Player { .. } => false,
+        let ends = |role: &Role| match role {
+            Role::Invited { entry, .. } if entry.arrival.is_displaced() => Some(Problem::NoRoom),
+            Role::Invited { since, .. } | Role::Arriving { since, .. } if over(*since) => {
+                Some(Problem::PublishTimeout)
+            }
+            _ => None,
         };
-        let late: Vec<StreamId> =
-            self.seats.iter().filter(|(_, seat)| late(seat)).map(|(stream, _)| stream.clone()).collect();
-        for stream in late {
+        let ended = self.seats.iter().filter_map(|(stream, seat)| Some((stream.clone(), ends(&seat.role)?)));
+        for (stream, problem) in ended.collect::<Vec<_>>() {
             self.seats.remove(&stream);
-            self.problem(Problem::PublishTimeout, Some(&stream)).await?;
+            self.problem(problem, Some(&stream)).await?;
         }
         Ok(())
     }
