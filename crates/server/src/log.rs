@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The ICE agent's crate. It shows its credentials at DEBUG when they are set, and at TRACE
-/// as an event: who has them can pass for the peer.
+/// as an event: with them one peer can pass for another.
 const ICE: &str = "is";
 
 /// Logs to standard error from now on.

@@ -1,5 +1,5 @@
-//! Those who hold something of ours and are not known to be worth it yet, counted by
-//! network, by application and in all.
+//! Counts peers and sockets that hold something of ours and are not known to be worth it
+//! yet: by network, by application and in all.
 //!
 //! When there is no room, the network with the most of them loses its oldest one to a
 //! newcomer from a network that has fewer: many that never become anything keep out
@@ -20,7 +20,7 @@ pub(crate) struct Bounds {
     /// In one application.
     pub(crate) of_app: usize,
     /// Of one address; of IPv6, of one /64. Loopback is exempt: behind a proxy that we
-    /// were not told to trust everybody is loopback.
+    /// were not told to trust, all peers are loopback.
     pub(crate) of_network: usize,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Member {
 }
 
 impl Crowd {
-    /// Nobody yet.
+    /// An empty one.
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self { bounds, members: Arc::default(), displaced: Arc::default() }
     }

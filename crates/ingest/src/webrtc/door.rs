@@ -3,7 +3,7 @@
 //! The agent (str0m's) keeps every remote address that it has met for as long as the
 //! connection lives and walks over all of them for each check, so a peer that sends
 //! checks from ever new addresses makes each next one dearer, on the one thread that
-//! moves everybody's media. So addresses and rates are bounded here, by a look at a
+//! moves all media. So addresses and rates are bounded here, by a look at a
 //! few bytes and before anything is parsed. What is dropped is counted.
 
 use std::net::SocketAddr;
@@ -189,7 +189,7 @@ pub(super) struct FrontDoor {
 }
 
 impl FrontDoor {
-    /// A door that nobody has come to.
+    /// A door to which nothing has come.
     pub(super) const fn new() -> Self {
         Self {
             known: Vec::new(),
@@ -226,7 +226,7 @@ impl FrontDoor {
                 }
                 within(&mut self.first_checks).map(|()| Pass::Unverified)
             }
-            // Only a check can say whose an address is.
+            // Only a check can say to which peer an address belongs.
             Kind::Other | Kind::KeepAlive => Err(Dropped::NoPeer),
         }
     }

@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 pub(crate) struct PeerPlace(Arc<AtomicUsize>);
 
 impl Lobby {
-    /// Nobody yet, of so many players and publishers.
+    /// An empty one, with places for so many publishers and players.
     pub(crate) fn new(max_peers: usize) -> Self {
         Self { arriving: Crowd::new(ARRIVING), peers: Arc::default(), max_peers }
     }

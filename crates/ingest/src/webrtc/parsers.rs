@@ -1,8 +1,8 @@
 //! Where descriptions are parsed.
 //!
 //! That takes milliseconds, so not an HTTP worker, which answers others meanwhile, and
-//! not the shard's thread, which moves everybody's media. A few threads beside them do
-//! it, one description each; who waits for them was let in and counted before.
+//! not the shard's thread, which moves all media. A few threads beside them do
+//! it, one description each; a peer that waits for them was counted before.
 
 use std::sync::Arc;
 

@@ -32,8 +32,8 @@ async fn publish(
 ) -> Result<HttpResponse, Refusal> {
     let mut posted = http::read(&webrtc, request, body).await?;
     // Before auth is asked: leave to publish fences the subscriber's own live
-    // stream, which a broken description must not cost him. It is not parsed yet: that
-    // takes as long as its lines say, and is done for those who may publish.
+    // stream, which a broken description must not cost it. It is not parsed yet: that
+    // takes as long as its lines say, and is done for peers that may publish.
     sdp::look(&posted.offer)?;
     let entry = webrtc.enter(posted.peer, &posted.stream.app, Action::Publish)?;
     let pass = webrtc.admission().ask(asks(&posted)).await?;

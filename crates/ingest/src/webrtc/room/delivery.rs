@@ -36,7 +36,7 @@ impl Room {
         let connected = seat.peer.is_connected();
         let pass = seat.door.pass(kind, from, mapped == Some(id), connected, now.mono)?;
         let to = self.addresses.meant(datagram.to);
-        // Anybody's bytes: they can make no peer pay for what they do to the parser.
+        // Bytes of unknown origin: they can make no peer pay for what they do to the parser.
         let parsed = catch_unwind(|| Receive::new(Protocol::Udp, from, to, bytes).ok());
         let receive = parsed.ok().flatten().ok_or(Dropped::Malformed)?;
         let input = Input::Receive(now.mono, receive);

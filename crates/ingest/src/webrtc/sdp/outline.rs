@@ -40,7 +40,7 @@ const NEEDLESS: [&str; 3] = ["a=candidate:", "a=remote-candidates:", "a=end-of-c
 /// Without these there is no connection (RFC 8829 §5.2.1).
 const NEEDED: [&str; 3] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"];
 
-/// A description whose size is bounded.
+/// A description of bounded size.
 pub(super) struct Outline {
     /// What is left to parse.
     pub(super) text: String,
