@@ -63,6 +63,8 @@ pub(super) enum Dropped {
     NoPeer,
     /// Its name is right and its password is not.
     Password,
+    /// It comes from where another peer is talking.
+    Taken,
     /// Its peer has shown as many addresses as it may.
     Addresses,
     /// Its peer sends more than it may.
@@ -70,10 +72,11 @@ pub(super) enum Dropped {
 }
 
 impl Dropped {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Malformed, "malformed"),
         (Self::NoPeer, "no_peer"),
         (Self::Password, "password"),
+        (Self::Taken, "taken"),
         (Self::Addresses, "addresses"),
         (Self::Rate, "rate"),
     ];

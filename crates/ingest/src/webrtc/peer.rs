@@ -28,6 +28,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// No datagram for so long ends a connection. Browsers check consent every 5 s
 /// (RFC 7675 §5.1).
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+/// A connected peer is heard more often than this: browsers check every 2.5 s. A client
+/// that connects anew from the same port, without a goodbye, waits so long.
+const TALKING: Duration = Duration::from_secs(3);
 
 /// Names a peer within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -173,6 +176,12 @@ impl Peer {
     /// from.
     pub(crate) fn accepts(&self, input: &Input<'_>) -> bool {
         self.rtc.accepts(input)
+    }
+
+    /// Whether it is connected and was heard a moment ago: then no other peer sends from
+    /// where it does, whatever a datagram says of its origin.
+    pub(crate) fn is_talking(&self, now: Instant) -> bool {
+        self.connected && now.saturating_duration_since(self.heard) < TALKING
     }
 
     /// Whether ICE and DTLS are through.

@@ -32,6 +32,10 @@ impl Room {
             Kind::KeepAlive | Kind::Other => mapped,
         };
         let id = named.ok_or(Dropped::NoPeer)?;
+        let owner = mapped.filter(|owner| *owner != id).and_then(|owner| self.seats.get(&owner));
+        if owner.is_some_and(|owner| owner.peer.is_talking(now.mono)) {
+            return Err(Dropped::Taken);
+        }
         let seat = self.seats.get_mut(&id).ok_or(Dropped::NoPeer)?;
         let connected = seat.peer.is_connected();
         let pass = seat.door.pass(kind, from, mapped == Some(id), connected, now.mono)?;

@@ -216,6 +216,21 @@ fn an_address_is_unmapped_only_by_the_peer_that_it_leads_to() {
 }
 
 #[test]
+fn the_address_of_a_peer_that_talks_cannot_be_claimed_by_another() {
+    let mut bench = Bench::new();
+    let (first, first_name) = bench.seated();
+    let (second, second_name) = bench.seated();
+    bench.come(1000, &first_name.check());
+    bench.room.seats.get_mut(&first.id()).unwrap().peer.set_connected();
+    bench.come(1000, &second_name.check());
+    assert_eq!((bench.room.by_address[&from(1000)], bench.dropped("taken")), (first.id(), 1));
+    // It has fallen silent: a browser opened its next connection from there.
+    bench.now.mono += Duration::from_secs(3);
+    bench.come(1000, &second_name.check());
+    assert_eq!((bench.room.by_address[&from(1000)], bench.dropped("taken")), (second.id(), 1));
+}
+
+#[test]
 fn a_peer_whose_place_was_given_to_another_is_put_out() {
     let mut bench = Bench::new();
     let crowd = Crowd::new(Bounds { all: 2, of_app: 2, of_network: 2 });
