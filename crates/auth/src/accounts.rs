@@ -38,6 +38,10 @@ const HASHINGS: usize = 2;
 /// many wait is told to come again.
 const WAITING: usize = 8;
 
+/// Seats for logins from where the account logged in before. A crowd of strangers
+/// takes none of them, so it keeps no owner out.
+const SEATS_AT_HOME: usize = 4;
+
 /// An account on disk.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
@@ -64,6 +68,8 @@ pub struct Accounts {
     hashings: Arc<Semaphore>,
     /// One permit for each login that has a place or waits for one.
     seats: Arc<Semaphore>,
+    /// The same, for those of [`SEATS_AT_HOME`].
+    seats_at_home: Arc<Semaphore>,
     setup_token: Secret<String>,
 }
 
@@ -87,6 +93,7 @@ impl Accounts {
             tries: Tries::new(),
             hashings: Arc::new(Semaphore::new(HASHINGS)),
             seats: Arc::new(Semaphore::new(HASHINGS + WAITING)),
+            seats_at_home: Arc::new(Semaphore::new(SEATS_AT_HOME)),
             setup_token: Secret::new(data_encoding::BASE32_NOPAD.encode(&token)),
         })
     }
@@ -124,8 +131,10 @@ impl Accounts {
     }
 
     fn attempt(&mut self, login: Login) -> Result<Attempt, LoginError> {
-        let seat = self.seats.clone().try_acquire_owned().map_err(|_| LoginError::Unavailable)?;
         let now = self.clock.now().mono;
+        let at_home = self.tries.is_home(login.peer, &login.email, now);
+        let seats = if at_home { &self.seats_at_home } else { &self.seats };
+        let seat = seats.clone().try_acquire_owned().map_err(|_| LoginError::Unavailable)?;
         let payment = self.tries.pay(login.peer, &login.email, now).ok_or(LoginError::Locked)?;
         let record = self.records.get(&login.email).cloned();
         let check = Check {
@@ -142,12 +151,18 @@ impl Accounts {
     fn judge(&mut self, attempt: Tried) -> Result<Account, LoginError> {
         match (attempt.right, attempt.account) {
             (Some(true), Some(account)) => {
-                self.tries.forgive(attempt.payment, self.clock.now().mono);
+                self.tries.forgive(&attempt.payment, self.clock.now().mono);
                 Ok(account)
             }
-            (Some(_), _) => Err(LoginError::Wrong),
+            (Some(_), account) => {
+                if let (true, Some(account)) = (attempt.payment.is_last, account) {
+                    tracing::warn!(email = %account.email, "somebody guesses this account's password; \
+                        until it ends, logins are taken from networks where it logged in before");
+                }
+                Err(LoginError::Wrong)
+            }
             (None, _) => {
-                self.tries.give_back(attempt.payment);
+                self.tries.give_back(&attempt.payment);
                 Err(LoginError::Unavailable)
             }
         }
@@ -335,133 +350,4 @@ impl std::fmt::Debug for Accounts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn first(password: &str, proof: SetupProof) -> CreateFirstAccount {
-        CreateFirstAccount {
-            email: "admin@example.org".to_owned(),
-            password: Secret::new(password.to_owned()),
-            first_name: String::new(),
-            last_name: String::new(),
-            proof,
-        }
-    }
-
-    fn login(password: &str, peer: [u8; 4]) -> Login {
-        Login {
-            email: "admin@example.org".to_owned(),
-            password: Secret::new(password.to_owned()),
-            peer: peer.into(),
-        }
-    }
-
-    const HOME: [u8; 4] = [127, 0, 0, 1];
-    const AWAY: [u8; 4] = [192, 0, 2, 1];
-
-    #[actix_rt::test]
-    async fn the_first_account_needs_loopback_or_the_token_and_there_is_one_only() {
-        let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap();
-        let token = accounts.setup_token().unwrap();
-        let accounts = accounts.start();
-        let make = |proof| accounts.send(first("secret", proof));
-        assert_eq!(make(SetupProof::None).await.unwrap(), Err(FirstAccountError::NotAllowed));
-        let wrong = SetupProof::Token(Secret::new("wrong".to_owned()));
-        assert_eq!(make(wrong).await.unwrap(), Err(FirstAccountError::NotAllowed));
-        let (a, b) = tokio::join!(make(SetupProof::Token(token.clone())), make(SetupProof::Loopback));
-        assert_eq!([a.unwrap(), b.unwrap()], [Ok(()), Err(FirstAccountError::Exists)]);
-        assert!(!accounts.send(NeedsFirstAccount).await.unwrap());
-    }
-
-    #[actix_rt::test]
-    async fn a_password_is_taken_plain_or_as_md5_and_what_is_stored_is_never_taken() {
-        let store = Store::memory();
-        let accounts = Accounts::load(store.clone(), Clock::system()).unwrap().start();
-        accounts.send(first("secret", SetupProof::Loopback)).await.unwrap().unwrap();
-        let again = Accounts::load(store, Clock::system()).unwrap();
-        assert!(again.setup_token().is_none());
-        let stored = again.records["admin@example.org"].hash.reveal().clone();
-        assert!(stored.starts_with("$argon2id$"), "{stored}");
-        for (password, right) in
-            [("secret", true), ("5ebe2294ecd0e0f08eab7690d2a6ee69", true), (&stored, false)]
-        {
-            assert_eq!(accounts.send(login(password, HOME)).await.unwrap().is_ok(), right, "{password}");
-        }
-    }
-
-    #[actix_rt::test]
-    async fn a_guesser_is_locked_out_and_the_owner_is_not() {
-        let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap().start();
-        accounts.send(first("secret", SetupProof::Loopback)).await.unwrap().unwrap();
-        for _ in 0..tries::FOR_A_NAME {
-            assert_eq!(accounts.send(login("guess", AWAY)).await.unwrap(), Err(LoginError::Wrong));
-        }
-        assert_eq!(accounts.send(login("secret", AWAY)).await.unwrap(), Err(LoginError::Locked));
-        assert!(accounts.send(login("secret", HOME)).await.unwrap().is_ok());
-    }
-
-    /// Accounts with one account, and all places taken by the test.
-    async fn busy() -> (Addr<Accounts>, OwnedSemaphorePermit, Arc<Semaphore>) {
-        let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap();
-        let (hashings, seats) = (accounts.hashings.clone(), accounts.seats.clone());
-        let accounts = accounts.start();
-        accounts.send(first("secret", SetupProof::Loopback)).await.unwrap().unwrap();
-        let places = hashings.acquire_many_owned(u32::try_from(HASHINGS).unwrap()).await.unwrap();
-        (accounts, places, seats)
-    }
-
-    #[actix_rt::test]
-    async fn tries_at_the_same_time_are_all_counted_before_one_is_looked_at() {
-        let (accounts, places, _) = busy().await;
-        let early: Vec<_> = (0..tries::FOR_A_NAME).map(|_| accounts.send(login("guess", AWAY))).collect();
-        assert_eq!(accounts.send(login("secret", AWAY)).await.unwrap(), Err(LoginError::Locked));
-        drop(places);
-        for guess in early {
-            assert_eq!(guess.await.unwrap(), Err(LoginError::Wrong));
-        }
-    }
-
-    #[actix_rt::test]
-    async fn a_crowd_is_told_to_come_again_and_pays_nothing() {
-        let (accounts, places, _) = busy().await;
-        let peer = |n: usize| [192, 0, 2, u8::try_from(n).unwrap()];
-        let crowd: Vec<_> =
-            (0..HASHINGS + WAITING).map(|n| accounts.send(login("secret", peer(n)))).collect();
-        for _ in 0..=tries::FOR_ALL_NAMES {
-            assert_eq!(accounts.send(login("secret", HOME)).await.unwrap(), Err(LoginError::Unavailable));
-        }
-        drop(places);
-        for one in crowd {
-            assert!(one.await.unwrap().is_ok());
-        }
-        assert!(accounts.send(login("secret", HOME)).await.unwrap().is_ok());
-    }
-
-    #[actix_rt::test]
-    async fn an_abandoned_login_is_not_hashed_and_pays_nothing() {
-        let (accounts, places, seats) = busy().await;
-        for _ in 0..=tries::FOR_ALL_NAMES {
-            let abandoned = accounts.send(login("guess", AWAY));
-            // The mailbox is in order, so the login waits for a place now.
-            assert!(!accounts.send(NeedsFirstAccount).await.unwrap());
-            assert_eq!(seats.available_permits(), HASHINGS + WAITING - 1);
-            drop(abandoned);
-            // No place came free, and still it leaves its seat.
-            let all = u32::try_from(HASHINGS + WAITING).unwrap();
-            drop(seats.acquire_many(all).await.unwrap());
-        }
-        drop(places);
-        assert!(accounts.send(login("secret", AWAY)).await.unwrap().is_ok());
-    }
-
-    #[actix_rt::test]
-    async fn logins_that_wait_do_not_keep_the_first_account_from_being_made() {
-        let accounts = Accounts::load(Store::memory(), Clock::system()).unwrap().start();
-        let peer = |n: usize| [192, 0, 2, u8::try_from(n).unwrap()];
-        let crowd: Vec<_> = (0..HASHINGS + WAITING).map(|n| accounts.send(login("x", peer(n)))).collect();
-        assert_eq!(accounts.send(first("secret", SetupProof::Loopback)).await.unwrap(), Ok(()));
-        for one in crowd {
-            assert_eq!(one.await.unwrap(), Err(LoginError::Wrong));
-        }
-    }
-}
+mod tests;

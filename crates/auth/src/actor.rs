@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use contract::auth::NotStored;
 use contract::registry::SilenceEnded;
+use contract::session::Fenced;
 use contract::{AppName, AppSettings, Clock, Now, SettingsView};
 use futures_util::future::{LocalBoxFuture, join_all};
 use store::{Batch, Store};
@@ -84,12 +85,8 @@ impl Auth {
         counters: Arc<Counters>,
     ) -> Result<Self, LoadError> {
         let now = clock.now();
-        let (state, ended) = State::load(gates, Tables::read(|table| disk.scan(table))?, now)?;
+        let state = State::load(gates, Tables::read(|table| disk.scan(table))?, now)?;
         counters.set_blocks(state.block_count());
-        if !ended.is_empty() {
-            // Written even though nobody waits; if not, it is tried at the next boot.
-            drop(disk.commit(ended));
-        }
         Ok(Self {
             state,
             broken: false,
@@ -175,6 +172,17 @@ impl Auth {
                 Notice::Guessing(stream, None) => {
                     tracing::warn!(%stream, "somebody guesses codes of unregistered subscribers");
                 }
+                Notice::ClockInDoubt(blocks) => tracing::warn!(
+                    blocks,
+                    "the wall clock is earlier than the newest record, or over a year later; blocks are kept \
+                     in force, none for longer than was asked for, until it is set"
+                ),
+                Notice::ClockCanBe(blocks) => {
+                    tracing::warn!(blocks, "the wall clock was set; blocks end when their records say");
+                }
+                Notice::PutBack(stream, subscriber) => {
+                    tracing::warn!(%stream, %subscriber, "the wall clock was set back; a block holds again");
+                }
                 Notice::TakenOver(stream, subscriber) => {
                     tracing::info!(target: "audit", %stream, %subscriber, "session taken over by a new login");
                 }
@@ -225,7 +233,7 @@ impl Auth {
 
     fn fence_unwaited(&self, ctx: &mut Context<Self>, fences: Vec<Fence>) {
         if !fences.is_empty() {
-            ctx.spawn(raise(fences).into_actor(self));
+            ctx.spawn(raise(fences).into_actor(self).map(|_, _, _| ()));
         }
     }
 
@@ -243,11 +251,9 @@ impl Auth {
 
 /// Tells all sessions at once, in this call, and waits until each is fenced. A
 /// session that is gone has nothing left to send.
-fn raise(fences: Vec<Fence>) -> impl Future<Output = ()> + 'static {
+fn raise(fences: Vec<Fence>) -> impl Future<Output = Fenced> + 'static {
     let told: Vec<_> = fences.into_iter().map(|Fence { session, set }| session.standing.send(set)).collect();
-    async move {
-        join_all(told).await;
-    }
+    async move { join_all(told).await.into_iter().flatten().max().unwrap_or(Fenced::Confirmed) }
 }
 
 impl Actor for Auth {
@@ -256,6 +262,7 @@ impl Actor for Auth {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let now = self.now();
+        self.tell();
         self.arm(ctx, now);
     }
 }

@@ -68,6 +68,7 @@ impl Counters {
         let counter = match notice {
             Notice::Guessing(..) => &self.attacks,
             Notice::TakenOver(..) => &self.takeovers,
+            Notice::ClockInDoubt(_) | Notice::ClockCanBe(_) | Notice::PutBack(..) => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

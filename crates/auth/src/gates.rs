@@ -92,7 +92,8 @@ pub(crate) enum Refusal {
     Ip,
     /// Only registered streams may be published.
     UnknownStream,
-    /// Only registered streams may be played with codes. Told like a wrong code.
+    /// A code to play a stream that is neither registered nor live, or only
+    /// registered ones may be played with codes. Told like a wrong code.
     UnknownStreamToPlay,
     /// No subscriber or no well-formed code.
     Missing,

@@ -1,43 +1,79 @@
-//! Guessing codes is priced out (C§16.9).
+//! Guessing codes is priced out, and the price is the guesser's (C§16.9).
 //!
 //! A six-digit code falls to a few hours of patient tries unless tries cost
-//! something. Each *evaluated* wrong code is charged to three accounts: its
-//! subject's strangers or the address's own, and the address. Who has used up
-//! his free tries waits, and whoever waits gets the answer of a wrong code
-//! without an evaluation, so that waiting teaches nothing. Every map here is
-//! bounded; the entry that failed longest ago goes first.
+//! something; and if all peers pay together, a guesser locks
+//! all others out. So each *evaluated* wrong code fills [`Meter`]s, all of which
+//! must have room for the next one:
+//!
+//! | the network | its own | its site | all such networks together |
+//! |---|---|---|---|
+//! | succeeded with this name within 7 days | [`OWN`] | | |
+//! | did so with another name of the stream | [`MET`] `.network` | `.site` | `.shared` |
+//! | any other | [`STRANGE`] `.network` | `.site` | `.shared` |
+//!
+//! These count for one *subject*: the secret of one registered subscriber, or all
+//! derived codes of a stream in one direction, because names of unregistered
+//! subscribers are free. [`NETWORK`] counts for a network over all subjects.
+//!
+//! What follows, proved by the simulation in the tests:
+//! - One network, whatever it sends, fills 4 of the 60 that strangers share, and 4 a
+//!   day of the 72 that are forgotten in it: it touches no other network.
+//! - Fifteen networks and more can fill what strangers share. Then networks that
+//!   never succeeded wait; those that did so notice nothing.
+//! - However many networks guess: at most 72 codes a day are compared for strangers
+//!   and 48 for networks that were met. Two of a million codes are right at any
+//!   moment, so that is one right guess in 500 000 / 120 days, which is eleven years
+//!   (nineteen, if none of the guessers holds a code of the stream).
+//! - Both cannot be had for strangers against very many: 65 536 networks with one try a
+//!   day each would need eight days. With six digits, either they are let guess or
+//!   unknown networks wait; they wait, and the operator is told.
+//!
+//! A peer that waits gets the answer of a wrong code without an evaluation, so that waiting
+//! teaches nothing. Nor is a code compared for a stream that is neither registered nor
+//! live: its names are free as well, and would be a fresh count each.
 
-use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use contract::{Action, StreamKey, SubscriberId, TotpCode, network};
+use contract::{Action, AppName, StreamKey, SubscriberId, TotpCode};
 
+use crate::homes::Homes;
+use crate::lane::{Lane, Origin, Print, Prints, Rates};
 use crate::lru::Lru;
+use crate::meter::{Absent, Meter, Rate};
 
-/// Tries that cost nothing; typing errors and stale pages stay below it.
-const FREE: u32 = 20;
-/// Longest time between two evaluated tries.
-const MAX_INTERVAL: Duration = Duration::from_secs(3600);
-/// Doublings from 1 s until [`MAX_INTERVAL`] holds.
-const DOUBLINGS: u32 = 12;
-/// Quiet that takes one failure off. No strategy gets more than one try per
-/// this time in the long run, which is what makes guessing take over ten years;
-/// see the test.
-const QUIET: Duration = Duration::from_secs(20 * 60);
-/// For so long an address that succeeded is no stranger.
-const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Failures of one address, over all subscribers, in [`ADDRESS_WINDOW`].
-const ADDRESS_FAILURES: u32 = 100;
-const ADDRESS_WINDOW: Duration = Duration::from_secs(600);
-/// Wrong codes remembered per subscriber and address, so that a client that
-/// repeats them (the SDK does, every 3 s, for ever) is not taken for a guesser.
-const REMEMBERED: usize = 4;
-/// Entries per map: some 10 MiB for all maps together, and more than one address
-/// can replace in a day.
+const fn rate(burst: u32, minutes: u64) -> Rate {
+    Rate { burst, each: Duration::from_secs(minutes * 60) }
+}
+
+/// Of a network, for the name that succeeded from it: no other pays or waits.
+/// Typing errors and stale pages stay below it.
+const OWN: Rate = rate(20, 20);
+
+/// Of networks from which something on this subject succeeded, and more for each
+/// network: many people may share it. Guessers are among them only if they have
+/// a right code of the same stream.
+const MET: Rates = Rates { network: rate(12, 120), site: rate(24, 60), shared: rate(60, 30) };
+
+/// Of all other networks: a few tries a day for each.
+const STRANGE: Rates = Rates { network: rate(4, 360), site: rate(16, 90), shared: rate(60, 20) };
+
+/// Of one network for all subjects together, but for names that are at home there.
+/// One network thus needs nine years for some code of anybody.
+const NETWORK: Rate = rate(100, 10);
+
+/// Entries per meter and per table of codes: some 20 MiB for all together when all
+/// are full. Only a compared code makes one in the meters of a subject, so those are
+/// full when 270 subjects are attacked by all that they admit.
 const ENTRIES: usize = 16 * 1024;
 
-/// Who tries which code on what.
+/// For so long a network that succeeded is no stranger.
+const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Names, and networks of subjects. Some 25 MiB when it is full; beyond it, those that
+/// succeeded longest ago are strangers again, which matters only under attack.
+const KNOWN: usize = 64 * 1024;
+
+/// A code, for what and from where.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     pub(crate) stream: &'a StreamKey,
@@ -50,7 +86,14 @@ pub(crate) struct Attempt<'a> {
     pub(crate) step: u64,
 }
 
-/// Whose secret is being guessed.
+impl Attempt<'_> {
+    /// Whether it would play what is not there.
+    fn is_nowhere(&self) -> bool {
+        self.whose == Whose::Unheard && self.action == Action::Play
+    }
+}
+
+/// Which secret is being guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// The subscriber's own.
@@ -58,6 +101,23 @@ pub(crate) enum Whose {
     /// The application's; names of unregistered subscribers are free, so all of
     /// them on a stream share one count.
     Derived,
+    /// The application's, for a stream that is neither registered nor live: its name
+    /// is free as well. Nothing can be played there, so no code is compared for that;
+    /// codes to publish share one count over all such streams.
+    Unheard,
+}
+
+/// What codes are made of, and what is guessed at.
+#[derive(Hash)]
+enum Secret<'a> {
+    /// A registered subscriber's, in both directions.
+    Own(&'a StreamKey, &'a SubscriberId),
+    /// What the application's secret gives for one name.
+    Derived(&'a StreamKey, &'a SubscriberId, Action),
+    /// What it gives for all names of a stream.
+    AllDerived(&'a StreamKey, Action),
+    /// What it gives for all streams that are not there.
+    Nowhere(&'a AppName, Action),
 }
 
 /// What to do with an attempt.
@@ -69,6 +129,8 @@ pub(crate) enum Leave {
     Repeat,
     /// Refuse: too many tries.
     Wait,
+    /// Refuse: there is no such stream. Counted, against the network only.
+    Nowhere,
 }
 
 /// What a failure did.
@@ -76,177 +138,195 @@ pub(crate) enum Leave {
 pub(crate) enum Failure {
     /// One more.
     Counted,
-    /// The free tries are used up now: somebody guesses.
+    /// The tries on this subject are used up now: a peer guesses.
     Attack,
 }
 
-/// A keyed hash of what an entry is about: names are long and chosen by
-/// strangers, and nobody can aim at a collision without the key.
-type Print = u64;
-
 /// All counts of failures.
 pub(crate) struct Guesses {
-    hasher: RandomState,
-    strangers: Lru<Print, Tally>,
-    own: Lru<Print, Tally>,
-    succeeded: Lru<Print, Instant>,
-    addresses: Lru<IpAddr, Window>,
-    wrong: Lru<Print, Vec<Wrong>>,
+    prints: Prints,
+    /// Where a name succeeded.
+    homes: Homes,
+    /// Where any name of a subject did.
+    met: Lru<(Print, Print), Instant>,
+    at_home: Meter<(Print, Print)>,
+    of_met: Lane,
+    of_strangers: Lane,
+    networks: Meter<Print>,
+    /// Codes that were compared and wrong.
+    wrong: Lru<Print, Wrong>,
+    /// Codes for streams that are not there. Apart from `wrong`, which a flood of them
+    /// would push out.
+    nowhere: Lru<Print, ()>,
+}
+
+/// An attempt in hashes.
+#[derive(Clone, Copy)]
+struct Try {
+    subject: Print,
+    name: Print,
+    from: Origin,
+    code: Print,
+}
+
+/// How well the network of an attempt is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    Home,
+    Met,
+    Strange,
 }
 
 impl Guesses {
     pub(crate) fn new() -> Self {
         Self {
-            hasher: RandomState::new(),
-            strangers: Lru::new(ENTRIES),
-            own: Lru::new(ENTRIES),
-            succeeded: Lru::new(ENTRIES),
-            addresses: Lru::new(ENTRIES),
+            prints: Prints::default(),
+            homes: Homes::new(KNOWN_FOR, KNOWN),
+            met: Lru::new(KNOWN),
+            at_home: Meter::new(OWN, Absent::Clean, ENTRIES),
+            of_met: Lane::new(&MET, ENTRIES),
+            of_strangers: Lane::new(&STRANGE, ENTRIES),
+            networks: Meter::new(NETWORK, Absent::Clean, ENTRIES),
             wrong: Lru::new(ENTRIES),
+            nowhere: Lru::new(ENTRIES),
         }
     }
 
     /// Whether the code may be compared.
     pub(crate) fn leave(&self, attempt: &Attempt<'_>, now: Instant) -> Leave {
-        if self.wrong(attempt).is_some_and(|wrong| wrong.repeats(attempt.step)) {
+        let this = self.hashed(attempt);
+        if self.wrong.get(&this.code).is_some_and(|wrong| wrong.repeats(attempt.step)) {
             return Leave::Repeat;
         }
-        let window = self.addresses.get(&network(attempt.peer));
-        if window.is_some_and(|w| w.count_at(now) >= ADDRESS_FAILURES) {
-            return Leave::Wait;
+        let tie = self.tie(this, now);
+        if attempt.is_nowhere() && tie != Tie::Home {
+            let seen = self.nowhere.get(&this.code).is_some();
+            return if seen { Leave::Repeat } else { Leave::Nowhere };
         }
-        match self.tally(attempt, now) {
-            Some(tally) if !tally.allows(now) => Leave::Wait,
-            _ => Leave::Evaluate,
-        }
+        if self.has_room(this, tie, now) { Leave::Evaluate } else { Leave::Wait }
+    }
+
+    fn has_room(&self, this: Try, tie: Tie, now: Instant) -> bool {
+        let lane = match tie {
+            Tie::Home => return self.at_home.has_room(&this.home(), now),
+            Tie::Met => &self.of_met,
+            Tie::Strange => &self.of_strangers,
+        };
+        self.networks.has_room(&this.from.network, now) && lane.has_room(this.subject, this.from, now)
     }
 
     /// The code was compared and wrong.
     pub(crate) fn failed(&mut self, attempt: &Attempt<'_>, now: Instant) -> Failure {
-        self.remember(attempt);
-        let address = network(attempt.peer);
-        let window = self.addresses.get(&address).copied().unwrap_or(Window { begun: now, count: 0 });
-        self.addresses.put(address, window.counted(now));
-        let tally = self.tally(attempt, now).copied().unwrap_or(Tally { failures: 0, last: now });
-        let (after, failure) = tally.failed(now);
-        if self.is_known(attempt, now) {
-            self.own.put(self.known_print(attempt), after);
-        } else {
-            self.strangers.put(self.subject_print(attempt), after);
-        }
-        failure
+        let this = self.hashed(attempt);
+        let retried = self.wrong.get(&this.code).is_some();
+        self.wrong.put(this.code, Wrong { step: attempt.step, retried });
+        let lane = match self.tie(this, now) {
+            Tie::Home => return Failure::of(self.at_home.add(this.home(), now)),
+            Tie::Met => &mut self.of_met,
+            Tie::Strange => &mut self.of_strangers,
+        };
+        self.networks.add(this.from.network, now);
+        Failure::of(lane.add(this.subject, this.from, now))
     }
 
-    /// The code was compared and right. Counts stay as they are: else somebody
-    /// behind the owner's address would guess for free after each of his logins.
+    /// The code was for a stream that is not there, and was not compared.
+    pub(crate) fn failed_nowhere(&mut self, attempt: &Attempt<'_>, now: Instant) {
+        let this = self.hashed(attempt);
+        if self.nowhere.get(&this.code).is_none() {
+            self.nowhere.put(this.code, ());
+            self.networks.add(this.from.network, now);
+        }
+    }
+
+    /// The code was compared and right. Counts stay as they are: else a
+    /// peer behind the owner's address would guess for free after each login.
     pub(crate) fn succeeded(&mut self, attempt: &Attempt<'_>, now: Instant) {
-        self.succeeded.put(self.known_print(attempt), now);
+        let this = self.hashed(attempt);
+        self.homes.succeeded(this.name, this.from.network, now);
+        self.met.put((this.subject, this.from.network), now);
     }
 
-    fn tally(&self, attempt: &Attempt<'_>, now: Instant) -> Option<&Tally> {
-        if self.is_known(attempt, now) {
-            self.own.get(&self.known_print(attempt))
+    /// Whether the tries on this subscriber's own secret, `None`: on derived codes of
+    /// the stream, were used up, and less than half of them are forgotten since.
+    pub(crate) fn is_attacked(&self, stream: &StreamKey, whom: Option<&SubscriberId>, now: Instant) -> bool {
+        let (subjects, names) = self.meant(stream, whom);
+        let lanes = [&self.of_met, &self.of_strangers];
+        let home = |name| self.homes.of(name, now).any(|network| self.at_home.is_told(&(name, network), now));
+        subjects.iter().any(|&subject| lanes.iter().any(|lane| lane.is_told(subject, now)))
+            || names.into_iter().any(home)
+    }
+
+    /// Forgets all failures on this subscriber, or on derived codes of the stream.
+    pub(crate) fn forgive(&mut self, stream: &StreamKey, whom: Option<&SubscriberId>) {
+        let (subjects, names) = self.meant(stream, whom);
+        self.at_home.forget(|(name, _)| names.contains(name));
+        for lane in [&mut self.of_met, &mut self.of_strangers] {
+            lane.forget(&subjects);
+        }
+    }
+
+    /// Another secret is another code: a network that proved the old one is a stranger.
+    pub(crate) fn changed_secret(&mut self, stream: &StreamKey, subscriber: &SubscriberId) {
+        let own = self.prints.of(Secret::Own(stream, subscriber));
+        for network in self.homes.forget(own) {
+            self.met.remove(&(own, network));
+        }
+    }
+
+    /// Subjects, and names that have networks of their own.
+    fn meant(&self, stream: &StreamKey, whom: Option<&SubscriberId>) -> (Vec<Print>, Vec<Print>) {
+        let Some(subscriber) = whom else {
+            let derived = Action::ALL.map(|action| self.prints.of(Secret::AllDerived(stream, action)));
+            return (derived.into(), Vec::new());
+        };
+        let own = self.prints.of(Secret::Own(stream, subscriber));
+        let derived = Action::ALL.map(|action| self.prints.of(Secret::Derived(stream, subscriber, action)));
+        (vec![own], [own].into_iter().chain(derived).collect())
+    }
+
+    fn tie(&self, this: Try, now: Instant) -> Tie {
+        let met = self.met.get(&(this.subject, this.from.network));
+        if self.homes.is_home(this.name, this.from.network, now) {
+            Tie::Home
+        } else if met.is_some_and(|&at| now.saturating_duration_since(at) < KNOWN_FOR) {
+            Tie::Met
         } else {
-            self.strangers.get(&self.subject_print(attempt))
+            Tie::Strange
         }
     }
 
-    fn is_known(&self, attempt: &Attempt<'_>, now: Instant) -> bool {
-        let succeeded = self.succeeded.get(&self.known_print(attempt));
-        succeeded.is_some_and(|&at| now.saturating_duration_since(at) < KNOWN_FOR)
-    }
-
-    fn wrong(&self, attempt: &Attempt<'_>) -> Option<&Wrong> {
-        let remembered = self.wrong.get(&self.wrong_print(attempt))?;
-        remembered.iter().find(|wrong| wrong.code == *attempt.code)
-    }
-
-    fn remember(&mut self, attempt: &Attempt<'_>) {
-        let print = self.wrong_print(attempt);
-        let mut remembered = self.wrong.get(&print).cloned().unwrap_or_default();
-        match remembered.iter_mut().find(|wrong| wrong.code == *attempt.code) {
-            Some(wrong) => wrong.retried = true,
-            None => remembered.push(Wrong { code: *attempt.code, step: attempt.step, retried: false }),
-        }
-        if remembered.len() > REMEMBERED {
-            remembered.remove(0);
-        }
-        self.wrong.put(print, remembered);
-    }
-
-    fn print(&self, what: impl Hash) -> Print {
-        self.hasher.hash_one(what)
-    }
-
-    fn subject_print(&self, attempt: &Attempt<'_>) -> Print {
-        let subscriber = (attempt.whose == Whose::Own).then_some(attempt.subscriber);
-        self.print((attempt.stream, subscriber))
-    }
-
-    fn known_print(&self, attempt: &Attempt<'_>) -> Print {
-        self.print((attempt.stream, attempt.subscriber, network(attempt.peer)))
-    }
-
-    fn wrong_print(&self, attempt: &Attempt<'_>) -> Print {
-        self.print((attempt.stream, attempt.subscriber, network(attempt.peer), attempt.action))
+    fn hashed(&self, attempt: &Attempt<'_>) -> Try {
+        let Attempt { stream, subscriber, action, .. } = *attempt;
+        let derived = Secret::Derived(stream, subscriber, action);
+        let (subject, name) = match attempt.whose {
+            Whose::Own => (Secret::Own(stream, subscriber), Secret::Own(stream, subscriber)),
+            Whose::Derived => (Secret::AllDerived(stream, action), derived),
+            Whose::Unheard => (Secret::Nowhere(&stream.app, action), derived),
+        };
+        let from = self.prints.origin(attempt.peer);
+        let name = self.prints.of(name);
+        // The same code in the other direction is the same guess, where the secret is.
+        let code = self.prints.of((name, from.network, attempt.code.reveal()));
+        Try { subject: self.prints.of(subject), name, from, code }
     }
 }
 
-/// Failures of one subject, taken off one by one with quiet.
-#[derive(Debug, Clone, Copy)]
-struct Tally {
-    failures: u32,
-    last: Instant,
-}
-
-impl Tally {
-    fn at(self, now: Instant) -> u32 {
-        let quiet = now.saturating_duration_since(self.last).as_secs() / QUIET.as_secs();
-        self.failures.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX))
-    }
-
-    fn allows(self, now: Instant) -> bool {
-        match self.at(now).checked_sub(FREE) {
-            None => true,
-            Some(doublings) => now.saturating_duration_since(self.last) >= interval(doublings),
-        }
-    }
-
-    fn failed(self, now: Instant) -> (Self, Failure) {
-        let failures = (self.at(now) + 1).min(FREE + DOUBLINGS);
-        let failure = if failures == FREE { Failure::Attack } else { Failure::Counted };
-        (Self { failures, last: now }, failure)
+impl Try {
+    /// The name, where it comes from.
+    const fn home(self) -> (Print, Print) {
+        (self.name, self.from.network)
     }
 }
 
-fn interval(doublings: u32) -> Duration {
-    Duration::from_secs(1 << doublings.min(DOUBLINGS)).min(MAX_INTERVAL)
-}
-
-/// Failures of one address since the window began.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    begun: Instant,
-    count: u32,
-}
-
-impl Window {
-    fn count_at(self, now: Instant) -> u32 {
-        if now.saturating_duration_since(self.begun) < ADDRESS_WINDOW { self.count } else { 0 }
-    }
-
-    fn counted(self, now: Instant) -> Self {
-        match self.count_at(now) {
-            0 => Self { begun: now, count: 1 },
-            count => Self { count: count + 1, ..self },
-        }
+impl Failure {
+    const fn of(full: bool) -> Self {
+        if full { Self::Attack } else { Self::Counted }
     }
 }
 
-/// A code that was wrong.
+/// When a code was compared and wrong.
 #[derive(Clone, Copy)]
 struct Wrong {
-    code: TotpCode,
     step: u64,
     retried: bool,
 }
@@ -260,5 +340,7 @@ impl Wrong {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,13 @@ impl<K: Hash + Eq + Clone, V> Lru<K, V> {
         }
     }
 
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let (tick, value) = self.entries.remove(key)?;
+        self.order.remove(&tick);
+        Some(value)
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         assert_eq!(self.entries.len(), self.order.len());
@@ -61,5 +68,6 @@ mod tests {
         lru.put("c", 4);
         assert_eq!((lru.get("a"), lru.get("b"), lru.get("c")), (Some(&3), None, Some(&4)));
         assert_eq!(lru.len(), 2);
+        assert_eq!((lru.remove(&"a"), lru.remove(&"a"), lru.len()), (Some(3), None, 1));
     }
 }

@@ -56,6 +56,9 @@ pub(crate) struct BlockRecord {
     pub(crate) action: Action,
     /// Wall time; used only at boot.
     pub(crate) until: WallMs,
+    /// When it was asked for, by the same clock; absent in records of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<WallMs>,
 }
 
 /// An event and its place in the order of all events.

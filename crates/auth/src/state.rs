@@ -8,6 +8,7 @@
 //! in two halves, of which the second is called when the batch is on disk.
 
 mod block;
+mod clock;
 mod events;
 mod login;
 mod permits;
@@ -26,10 +27,11 @@ pub(crate) use login::Granted;
 
 use crate::gates::Gate;
 use crate::guess::Guesses;
-use crate::record::{BLOCKS, BlockRecord, EVENTS, LoadError, Record, SUBSCRIBERS, Write, decode_all};
+use crate::record::{BLOCKS, BlockRecord, EVENTS, LoadError, Record, SUBSCRIBERS, decode_all};
+use clock::Doubt;
 use events::Events;
 use permits::Permits;
-use subjects::{InForce, Subjects};
+use subjects::Subjects;
 
 /// No block runs longer; beyond it, deadlines would leave the range of a clock.
 const LONGEST_BLOCK: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -53,6 +55,13 @@ pub(crate) enum Notice {
     Guessing(StreamKey, Option<SubscriberId>),
     /// A login took over a session of the same subscriber.
     TakenOver(StreamKey, SubscriberId),
+    /// The wall clock cannot be right, so these many blocks are kept in force, none for
+    /// longer than was asked for.
+    ClockInDoubt(usize),
+    /// It was set, and these many blocks end when their records say.
+    ClockCanBe(usize),
+    /// It was set back, so a block that was over is in force again.
+    PutBack(StreamKey, SubscriberId),
 }
 
 /// See the module.
@@ -63,6 +72,7 @@ pub(crate) struct State {
     events: Events,
     guesses: Guesses,
     version: Version,
+    doubt: Doubt,
     notices: Vec<Notice>,
 }
 
@@ -84,19 +94,23 @@ impl Tables {
 
 impl State {
     /// From disk. Wall time counts here only: a block that was to end while the
-    /// server was down has ended, and the batch removes its record.
+    /// server was down has ended, if the clock can be right.
     pub(crate) fn load(
         gates: &'static [&'static dyn Gate],
         tables: Tables,
         now: Now,
-    ) -> Result<(Self, Batch), LoadError> {
+    ) -> Result<Self, LoadError> {
+        let events = Events::load(decode_all(EVENTS, tables.events)?);
+        let blocks = decode_all::<BlockRecord>(BLOCKS, tables.blocks)?;
+        let newest = blocks.iter().filter_map(|block| block.since).chain(events.newest()).max();
         let mut state = Self {
             gates,
             subjects: Subjects::default(),
             permits: Permits::default(),
-            events: Events::load(decode_all(EVENTS, tables.events)?),
+            events,
             guesses: Guesses::new(),
             version: 0,
+            doubt: Doubt::new(newest, now),
             notices: Vec::new(),
         };
         for record in decode_all::<Record>(SUBSCRIBERS, tables.subscribers)? {
@@ -104,21 +118,15 @@ impl State {
             subject.record = Some(record.clone());
             subject.disk = Some(record);
         }
-        let mut ended = Batch::new();
-        for record in decode_all::<BlockRecord>(BLOCKS, tables.blocks)? {
-            match record.until.since(now.wall) {
-                Duration::ZERO => ended.delete_block(&record.stream, &record.subscriber, record.action),
-                left => state.load_block(&record, left, now),
-            }
-        }
-        Ok((state, ended))
+        state.load_blocks(blocks, now);
+        Ok(state)
     }
 
     /// After a panic: takes records as they are on disk, and keeps from memory all
     /// that keeps somebody out or lets a later block find him. The fences bring
     /// sessions in line with the blocks, should the panic have come between.
     pub(crate) fn rebuild(&mut self, tables: Tables, now: Now) -> Result<Vec<Fence>, LoadError> {
-        let (mut state, _) = Self::load(self.gates, tables, now)?;
+        let mut state = Self::load(self.gates, tables, now)?;
         std::mem::swap(self, &mut state);
         let old = state;
         self.version = old.version.max(self.version);
@@ -126,18 +134,14 @@ impl State {
         self.events.number_after(&old.events);
         self.permits = old.permits;
         self.guesses = old.guesses;
+        self.doubt = old.doubt;
+        self.notices = old.notices;
         Ok(self.align())
-    }
-
-    fn load_block(&mut self, record: &BlockRecord, left: Duration, now: Now) {
-        let version = self.next_version();
-        let in_force = InForce { version, until: record.until, deadline: deadline(now, left) };
-        self.subjects.set_block(&record.stream, &record.subscriber, record.action, in_force);
     }
 
     /// When [`State::expire`] next has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.subjects.next_deadline()
+        self.subjects.next_deadline().into_iter().chain(self.next_look()).min()
     }
 
     /// What happened since the last call that an operator wants to read.

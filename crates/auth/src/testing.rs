@@ -141,6 +141,7 @@ pub(crate) fn ask(
         action,
         stream: stream(),
         registered: true,
+        live: true,
         credentials: Credentials { subscriber: who.map(sub), code, token: None },
         peer: peer(1),
         protocol: Protocol::Rtmp,

@@ -100,7 +100,8 @@ pub enum LoginError {
     /// Unknown name or wrong password; which one is not told.
     #[error("wrong e-mail or password")]
     Wrong,
-    /// Too many failures from this address for this account.
+    /// Too many failures from this network, or from all networks for this account, and it
+    /// did not log in from this one of late.
     #[error("too many attempts")]
     Locked,
     /// Accounts cannot answer.

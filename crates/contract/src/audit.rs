@@ -30,6 +30,8 @@ pub enum Deed {
     UpdateStream,
     /// Removed a stream.
     RemoveStream,
+    /// Forgot the wrong codes on a subscriber, or on those of a stream without secrets.
+    ForgiveGuesses,
     /// Stopped a stream's publisher.
     StopStream,
     /// Ended one connection.
@@ -61,6 +63,7 @@ impl Deed {
             Self::CreateStream => "create_stream",
             Self::UpdateStream => "update_stream",
             Self::RemoveStream => "remove_stream",
+            Self::ForgiveGuesses => "forgive_guesses",
             Self::StopStream => "stop_stream",
             Self::StopSession => "stop_session",
             Self::AddAccount => "add_account",
@@ -84,6 +87,7 @@ impl Deed {
             Self::CreateStream => "Registered stream",
             Self::UpdateStream => "Changed stream",
             Self::RemoveStream => "Deleted stream",
+            Self::ForgiveGuesses => "Lifted a slow-down of",
             Self::StopStream => "Stopped stream",
             Self::StopSession => "Stopped session",
             Self::AddAccount => "Added user",

@@ -8,7 +8,7 @@ use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Order;
-use crate::session::SessionRef;
+use crate::session::{Fenced, SessionRef};
 use crate::{
     Action, Actions, Credentials, Protocol, Secret, SessionId, StandingCell, StreamKey, SubscriberId,
     TotpCode, WallMs,
@@ -26,6 +26,9 @@ pub struct Authorize {
     /// Whether the stream has a record that somebody made on purpose (not one
     /// that an unregistered publish left behind).
     pub registered: bool,
+    /// Whether it is live. Not told to the peer; derived codes to play a
+    /// stream that is neither registered nor live are not compared.
+    pub live: bool,
     /// Who it says it is.
     pub credentials: Credentials,
     /// Where it comes from, in canonical form.
@@ -139,6 +142,8 @@ pub struct Blocked {
     pub until: WallMs,
     /// How many sessions it stopped.
     pub stopped: usize,
+    /// How the worst of their fences ended.
+    pub fenced: Fenced,
 }
 
 /// Lifts a block. Suspended players resume before the answer.
@@ -253,6 +258,37 @@ pub struct GetSubscriber {
     pub stream: StreamKey,
     /// Who.
     pub subscriber: SubscriberId,
+}
+
+/// Which codes of a stream are being guessed. While it lasts, networks that never
+/// succeeded may be refused a right code.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Guessed")]
+pub struct ListGuessed {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// How many subscribers at most.
+    pub size: usize,
+}
+
+/// Which codes are being guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, MessageResponse)]
+pub struct Guessed {
+    /// Those derived from the application's secret.
+    pub derived: bool,
+    /// Those of these subscribers.
+    pub subscribers: Vec<SubscriberId>,
+}
+
+/// Forgets the wrong codes on a subscriber, so that no network waits for them
+/// any more. The guesser has a fresh count too. Answers whether auth heard it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct ForgiveGuesses {
+    /// On which stream.
+    pub stream: StreamKey,
+    /// On which; `None`: on all that have no secret of their own, which share one count.
+    pub subscriber: Option<SubscriberId>,
 }
 
 /// A stream's subscribers in order of their ids.

@@ -20,7 +20,7 @@ mod standing;
 pub use access::{Action, Actions, Credentials, Protocol, TotpCode};
 pub use clock::{Clock, ManualClock, Now, WallMs};
 pub use id::{AppName, InvalidId, SessionId, StreamId, StreamKey, SubscriberId};
-pub use peer::{TrustedProxies, UNKNOWN_PEER, canonical, is_over_tls, network};
+pub use peer::{TrustedProxies, UNKNOWN_PEER, canonical, is_over_tls, network, site};
 pub use secret::Secret;
 pub use settings::{AppSettings, SettingsView};
 pub use standing::{Standing, StandingCell};

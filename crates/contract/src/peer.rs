@@ -21,6 +21,17 @@ pub fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// The networks around one that are often in one hand, or one organisation's: of a v6
+/// address its /48, which is what a site is given (RFC 6177 §2), of a v4 address its
+/// /24, the smallest that is routed by itself. There one hand has many networks at
+/// next to no cost.
+pub fn site(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() >> 8 << 8).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 80 << 80).into()),
+    }
+}
+
 /// Whether a request came over TLS, and cookies of its answer may be `Secure`: the connection is TLS, or a proxy says
 /// once in `X-Forwarded-Proto` that its own is. Who claims it falsely gets a cookie that
 /// his browser will not send back.
@@ -108,6 +119,14 @@ mod tests {
         assert_eq!(network(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
         assert_ne!(network(ip("2001:db8:1:3::1")), ip("2001:db8:1:2::"));
         assert_eq!(network(ip("192.0.2.7")), ip("192.0.2.7"));
+    }
+
+    #[test]
+    fn a_site_is_a_v6_48_and_a_v4_24() {
+        assert_eq!(site(ip("2001:db8:1:ffff::1")), ip("2001:db8:1::"));
+        assert_ne!(site(ip("2001:db8:2::1")), ip("2001:db8:1::"));
+        assert_eq!(site(ip("192.0.2.7")), ip("192.0.2.0"));
+        assert_ne!(site(ip("192.0.3.7")), ip("192.0.2.0"));
     }
 
     #[test]

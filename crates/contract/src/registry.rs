@@ -44,7 +44,16 @@ pub struct StreamRecord {
     pub attributes: Map<String, Value>,
 }
 
+/// Longest [`StreamRecord`] in bytes of JSON. What the control API takes the store must take,
+/// whose values are 24 KiB at most; a page of fifty is then about 1 MiB.
+pub const MAX_RECORD: usize = 23 << 10;
+
 impl StreamRecord {
+    /// Whether the store takes it.
+    pub fn fits(&self) -> bool {
+        serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_RECORD)
+    }
+
     /// A record with nothing but a name.
     pub fn new(key: StreamKey, created: WallMs) -> Self {
         Self {

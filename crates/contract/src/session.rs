@@ -31,14 +31,17 @@ impl std::fmt::Debug for SessionRef {
     }
 }
 
-/// How a fence ended. Either way nothing flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, MessageResponse)]
+/// How a fence ended, the best first. But for the last, nothing flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, MessageResponse)]
 pub enum Fenced {
     /// The data plane confirmed that nothing is queued, being sealed or handed to
     /// a socket.
     Confirmed,
     /// It did not confirm in time, and its connection was torn down.
     Closed,
+    /// It did not confirm in time, and the system refused to reset its connection: what
+    /// the kernel holds may still be sent.
+    Uncertain,
 }
 
 /// Changes a session's standing. Answered only when the data plane has confirmed

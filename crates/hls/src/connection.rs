@@ -90,10 +90,17 @@ impl Connection {
     }
 
     /// Disconnects at once; neither the kernel's queue nor what the HTTP server
-    /// still holds is sent.
-    pub(crate) fn reset(&self) {
-        // It fails only on a socket that is not connected any more.
-        let _ = session::tcp::reset(self.socket.as_fd());
+    /// still holds is sent. False: the system refuses that.
+    pub(crate) fn reset(&self) -> bool {
+        session::tcp::reset(self.socket.as_fd())
+    }
+
+    /// The same of a closed connection that its keeper gives up: where the system refuses
+    /// a reset, closing the descriptor is one (socket(7), `SO_LINGER` of 0).
+    pub(crate) fn abandon(&self) {
+        if !self.reset() {
+            let _gone = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Lets no more in or out, what the kernel holds excepted; the HTTP server sees the end

@@ -289,26 +289,30 @@ impl Plane {
 impl DataPlane for Plane {
     fn order(&self, order: Order) {
         let Some(grant) = self.grant.upgrade() else { return };
-        match order.what {
-            What::Standing(SetStanding::Grant) => {}
+        let is_silent = match order.what {
+            What::Standing(SetStanding::Grant) => true,
             What::Standing(SetStanding::Suspend { .. }) => grant.fence(),
             What::Hush => {
                 self.hush(&grant);
-                grant.fence();
+                grant.fence()
             }
             What::Standing(SetStanding::Revoke(_)) | What::Close(_) => {
-                grant.fence();
+                let is_silent = grant.fence();
                 self.leave(&grant);
+                is_silent
             }
+        };
+        if is_silent {
+            // An error says that the actor is gone: nothing waits any more.
+            let _ = order.done.send(());
         }
-        // Nobody waits any more: the actor is gone.
-        let _ = order.done.send(());
     }
 
-    fn kill(&self) {
+    fn kill(&self) -> bool {
         if let Some(grant) = self.grant.upgrade() {
             grant.fence();
             self.leave(&grant);
         }
+        session::tcp::can_reset()
     }
 }

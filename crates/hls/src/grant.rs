@@ -109,10 +109,9 @@ impl Line {
         self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && connection.is_drained()
     }
 
-    fn reset(&self) {
-        if let Some(connection) = self.connection.upgrade() {
-            connection.reset();
-        }
+    /// False: the system refuses it.
+    fn reset(&self) -> bool {
+        self.connection.upgrade().is_none_or(|connection| connection.reset())
     }
 }
 
@@ -219,13 +218,15 @@ impl Grant {
         });
     }
 
-    /// The fence: after this, no byte of a body that was announced before leaves.
-    pub(crate) fn fence(&self) {
+    /// The fence: after this, no byte of a body that was announced before leaves. False:
+    /// some may, because the system refuses to reset a connection.
+    pub(crate) fn fence(&self) -> bool {
         self.fences.fetch_add(1, Ordering::AcqRel);
         let now = self.clock.now().mono;
-        for line in lock(&self.lines).drain(..).filter(|line| !line.is_settled(now)) {
-            line.reset();
-        }
+        let mut lines = lock(&self.lines);
+        let unsettled = lines.drain(..).filter(|line| !line.is_settled(now));
+        // Every one, whatever became of the others.
+        unsettled.filter(|line| !line.reset()).count() == 0
     }
 
     /// Bodies that are under way.

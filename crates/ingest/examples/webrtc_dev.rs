@@ -60,6 +60,8 @@ async fn main() -> std::io::Result<()> {
         listen: ([0, 0, 0, 0], udp).into(),
         announced: vec![],
         transcodes: 2,
+        max_peers: 2048,
+        max_idle_sockets: 2048,
         proxies: Default::default(),
     };
     let webrtc = Webrtc::start(config, admission.clone(), Clock::system()).expect("a free port");

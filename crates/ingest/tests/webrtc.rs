@@ -17,7 +17,10 @@ use actix::Addr;
 use actix_web::{App, HttpServer};
 use client::{Client, Do, Met, Running};
 use contract::session::{CloseReason, SetStanding};
-use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId, TrustedProxies, WallMs};
+use contract::{
+    AppName, AppSettings, Clock, ManualClock, Secret, StreamId, StreamKey, SubscriberId, TrustedProxies,
+    WallMs,
+};
 use futures_util::{SinkExt, StreamExt};
 use media::{BusWriter, Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack};
 use serde_json::{Value, json};
@@ -26,8 +29,8 @@ use sluice_ingest::webrtc::{Config, Webrtc};
 use str0m::media::Direction;
 use support::{Asked, HushLate, Lags, Plane, PublishFrames, SetAll};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
@@ -57,15 +60,20 @@ impl Server {
 
     /// With room to encode so many streams again.
     fn start_with(transcodes: usize) -> Self {
+        Self::start_set(transcodes, AppSettings::default(), Clock::system(), 512)
+    }
+
+    fn start_set(transcodes: usize, settings: AppSettings, clock: Clock, max_peers: usize) -> Self {
         let (ready, started) = channel();
         std::thread::spawn(move || {
             let system = actix_rt::System::new();
             system.block_on(async {
-                let (plane, admission) = Plane::start_here(AppSettings::default());
+                let (plane, admission) = Plane::start_here(settings);
                 let listen = ([127, 0, 0, 1], 0).into();
                 let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
-                let config = Config { listen, announced: Vec::new(), transcodes, proxies };
-                let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
+                let (announced, max_idle_sockets) = (Vec::new(), 32);
+                let config = Config { listen, announced, transcodes, max_peers, max_idle_sockets, proxies };
+                let webrtc = Webrtc::start(config, admission, clock).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {
                     let service = service.clone();
@@ -97,6 +105,16 @@ impl Server {
             assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{path}: {status}");
             let location = answer.headers().get("location").map(|v| v.to_str().unwrap().to_owned());
             (status, location, answer.text().await.unwrap())
+        })
+    }
+
+    /// The servers that the answer to an offer names.
+    fn link(&self, path: &str, offer: &str) -> Option<String> {
+        self.calls.block_on(async {
+            let request = reqwest::Client::new().post(format!("http://{}{path}", self.http));
+            let request = request.header("content-type", "application/sdp").body(offer.to_owned());
+            let answer = request.send().await.unwrap();
+            answer.headers().get("link").map(|link| link.to_str().unwrap().to_owned())
         })
     }
 
@@ -172,11 +190,19 @@ impl Server {
     }
 
     fn socket_from(&self, from: &str) -> Socket<'_> {
+        self.try_socket_from(from).unwrap()
+    }
+
+    /// The status of the answer, if there is no socket.
+    fn try_socket_from(&self, from: &str) -> Result<Socket<'_>, u16> {
         let url = format!("ws://{}/live/websocket?target=edge", self.http);
         let mut request = url.into_client_request().unwrap();
         request.headers_mut().insert("x-forwarded-for", from.parse().unwrap());
-        let connected = self.calls.block_on(tokio_tungstenite::connect_async(request)).unwrap();
-        Socket { server: self, ws: connected.0 }
+        match self.calls.block_on(tokio_tungstenite::connect_async(request)) {
+            Ok((ws, _)) => Ok(Socket { server: self, ws }),
+            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -433,6 +459,24 @@ impl Socket<'_> {
         })
     }
 
+    /// Waits until the server closes it.
+    fn closes(&mut self) {
+        let closed = async {
+            while let Some(Ok(message)) = self.ws.next().await {
+                if matches!(message, Message::Close(_)) {
+                    return;
+                }
+            }
+        };
+        let closed = async { tokio::time::timeout(Duration::from_secs(15), closed).await };
+        self.server.calls.block_on(closed).expect("the end");
+    }
+
+    fn pings(&mut self) {
+        self.ask(&json!({"command":"ping"}));
+        assert_eq!(self.hear()["command"], "pong");
+    }
+
     fn hear_definition(&mut self, definition: &str) -> Value {
         loop {
             let heard = self.hear();
@@ -441,6 +485,122 @@ impl Socket<'_> {
             }
         }
     }
+}
+
+#[test]
+fn a_socket_that_carries_nothing_ends_whatever_it_pings_and_one_that_asks_does_not() {
+    let time = ManualClock::new(WallMs(0));
+    let server = Server::start_set(0, AppSettings::default(), time.clock(), 512);
+    let (mut idle, mut asks, mut publishes) = (server.socket(), server.socket(), server.socket());
+    idle.pings();
+    asks.pings();
+    publishes.pings();
+    time.advance(Duration::from_secs(25));
+    idle.pings();
+    // The page waits for a stream that is not live yet.
+    asks.ask(&play("none", "123456"));
+    assert_eq!(asks.hear()["definition"], "no_stream_exist");
+    publishes.ask(&publish("s"));
+    assert_eq!(publishes.hear()["command"], "start");
+    time.advance(Duration::from_secs(6));
+    idle.closes();
+    asks.pings();
+    publishes.pings();
+    // Its invitation ends first, and the socket is idle from then on.
+    time.advance(Duration::from_secs(25));
+    assert_eq!(publishes.hear()["definition"], "publishTimeoutError");
+    asks.closes();
+    publishes.pings();
+    time.advance(Duration::from_secs(31));
+    publishes.closes();
+}
+
+#[test]
+fn sockets_that_carry_nothing_are_bounded_by_network() {
+    let server = Server::start();
+    let mut of_one: Vec<_> = (0..4).map(|_| server.socket_from("203.0.113.1")).collect();
+    assert_eq!(server.try_socket_from("203.0.113.1").err(), Some(503));
+    assert!(server.try_socket_from("203.0.113.2").is_ok());
+    // One that carries a stream is not counted.
+    of_one[0].ask(&publish("s"));
+    assert_eq!(of_one[0].hear()["command"], "start");
+    wait_until("there is room", || server.try_socket_from("203.0.113.1").is_ok());
+}
+
+#[test]
+fn an_invitation_that_is_not_answered_gives_way_to_a_peer_from_elsewhere() {
+    let mut settings = AppSettings::default();
+    settings.webrtc.start_timeout = Duration::from_secs(3600);
+    let server = Server::start_set(0, settings, Clock::system(), 512);
+    let (_publisher, ..) = live(&server, "s");
+    // As many as there may be in one application, of the fewest networks.
+    let mut pages: Vec<_> = (0..6).map(|n| server.socket_from(&format!("203.0.113.{n}"))).collect();
+    for (n, page) in pages.iter_mut().enumerate() {
+        for of_one in 0..32 {
+            page.ask(&publish(&format!("s{n}x{of_one}")));
+            assert_eq!(page.hear()["command"], "start");
+        }
+    }
+    let offer = Client::new().offer(Direction::RecvOnly);
+    let (status, ..) = server.post_from("198.51.100.1", "/live/whep/s?subscriberId=viewer", offer);
+    assert_eq!(status, 201);
+    // One of them is told.
+    let problem = server.calls.block_on(async {
+        let heard = pages.iter_mut().map(|page| Box::pin(page.ws.next()));
+        futures_util::future::select_all(heard).await.0
+    });
+    let Some(Ok(Message::Text(text))) = problem else { panic!("{problem:?}") };
+    assert!(text.contains("highResourceUsage"), "{text}");
+}
+
+#[test]
+fn the_password_of_a_turn_server_is_for_those_who_were_let_in() {
+    let mut settings = AppSettings::default();
+    settings.webrtc.stun_uri = "turn:turn.example.org:3478".to_owned();
+    settings.webrtc.turn_username = "relay".to_owned();
+    settings.webrtc.turn_credential = Secret::new("hush".to_owned());
+    let server = Server::start_set(0, settings, Clock::system(), 512);
+    let told = json!({"command":"iceServerConfig","stunServerUri":"turn:turn.example.org:3478",
+        "turnServerUsername":"relay","turnServerCredential":"hush"});
+    let nothing = json!({"command":"iceServerConfig","stunServerUri":"",
+        "turnServerUsername":"","turnServerCredential":""});
+    let ask = json!({"command":"getIceServerConfig"});
+    let mut page = server.socket();
+    page.ask(&ask);
+    assert_eq!(page.hear(), nothing);
+    page.ask(&play("s", "000000"));
+    assert_eq!(page.hear()["definition"], "unauthorized_access");
+    page.ask(&ask);
+    assert_eq!(page.hear(), nothing);
+    page.ask(&publish("s"));
+    assert_eq!(page.hear(), told);
+    assert_eq!(page.hear()["command"], "start");
+    page.ask(&ask);
+    assert_eq!(page.hear(), told);
+    page.ask(&json!({"command":"stop","streamId":"s"}));
+    page.hear_definition("publish_finished");
+    page.ask(&ask);
+    assert_eq!(page.hear(), nothing);
+    let offer = Client::new().offer(Direction::SendOnly);
+    let link = |code| server.link(&format!("/live/whip/w?subscriberId=owner&subscriberCode={code}"), &offer);
+    assert_eq!(link("000000"), None);
+    assert!(link("123456").is_some_and(|link| link.contains("hush")));
+}
+
+#[test]
+fn players_leave_places_to_publishers_and_are_told_that_there_is_no_room() {
+    let server = Server::start_set(2, AppSettings::default(), Clock::system(), 8);
+    let (_publisher, _player, _) = live(&server, "s");
+    let offer = Client::new().offer(Direction::RecvOnly);
+    let player = || server.post("/live/whep/s?subscriberId=viewer", offer.clone()).0;
+    let answers: Vec<u16> = (0..7).map(|_| player()).collect();
+    // Two peers are there already, and one place is for publishers alone.
+    assert_eq!(answers, [201, 201, 201, 201, 201, 503, 503]);
+    let mut page = server.socket();
+    page.ask(&play("s", "123456"));
+    assert_eq!(page.hear()["definition"], "highResourceUsage");
+    page.ask(&publish("t"));
+    assert_eq!(page.hear()["command"], "start");
 }
 
 /// What the seed's `publish(stream, null, subscriber, code)` sends.
@@ -581,6 +741,37 @@ fn a_broken_description_is_refused_before_auth_is_asked() {
     let server = Server::start();
     let (status, ..) = server.post("/live/whip/s?subscriberId=owner&subscriberCode=123456", "v=0".into());
     assert_eq!((status, server.asked()), (400, 0), "leave to publish fences the subscriber's own stream");
+}
+
+#[test]
+fn a_description_is_parsed_for_those_who_may_publish_only() {
+    let server = Server::start();
+    let offer = Client::new().offer(Direction::SendOnly);
+    // Good line by line; the parser misses the sections' names.
+    let broken = offer.replace("a=mid:", "a=x-mid:");
+    assert_ne!(offer, broken);
+    let path = |code| format!("/live/whip/s?subscriberId=owner&subscriberCode={code}");
+    assert_eq!((server.post(&path("000000"), broken.clone()).0, server.asked()), (403, 1));
+    assert_eq!((server.post(&path("123456"), broken).0, server.asked()), (400, 2));
+    assert_eq!(server.post(&path("123456"), offer).0, 201);
+}
+
+#[test]
+fn a_description_with_more_lines_of_a_kind_than_any_browsers_is_refused() {
+    let server = Server::start();
+    let offer = Client::new().offer(Direction::SendOnly) + &"a=ssrc:1 cname:x\r\n".repeat(65);
+    let (status, _, text) = server.post("/live/whip/s", offer.clone());
+    assert_eq!((status, server.asked()), (413, 0));
+    assert!(text.contains("a=ssrc:"), "{text}");
+    let mut page = server.socket();
+    page.ask(&publish("s"));
+    page.hear();
+    page.ask(&json!({"command":"takeConfiguration","streamId":"s","type":"offer","sdp":offer}));
+    let heard = page.hear();
+    assert_eq!(
+        (&heard["definition"], &heard["information"]),
+        (&json!("notSetRemoteDescription"), &json!("description_too_large"))
+    );
 }
 
 /// A stream with B-frames; its key frame.

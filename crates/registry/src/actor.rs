@@ -175,8 +175,7 @@ fn hush(players: Vec<SessionRef>) -> ResponseFuture<Fenced> {
     let hushed = join_all(players.iter().map(|player| player.hush.send(Hush)));
     Box::pin(async move {
         // A player whose session is gone has nothing left to send.
-        hushed.await;
-        Fenced::Confirmed
+        hushed.await.into_iter().flatten().max().unwrap_or(Fenced::Confirmed)
     })
 }
 

@@ -7,6 +7,9 @@ use store::{Batch, Sealing, Store, Table};
 /// Records by application and stream.
 pub(crate) const STREAMS: Table = Table::new("streams", Sealing::Open);
 
+// What fits is stored.
+const _: () = assert!(contract::registry::MAX_RECORD <= store::MAX_VALUE);
+
 /// Application and id, apart by a byte that neither can contain.
 fn key(stream: &StreamKey) -> Vec<u8> {
     [stream.app.as_str().as_bytes(), b"\0", stream.id.as_str().as_bytes()].concat()

@@ -11,8 +11,8 @@ use contract::accounts::{
 };
 use contract::audit::{ListAudit, Note};
 use contract::auth::{
-    Block, GetSubscriber, IssueCode, IssuePreview, ListEvents, ListSubscribers, PutSubscriber,
-    RemoveSubscriber, Unblock,
+    Block, ForgiveGuesses, GetSubscriber, IssueCode, IssuePreview, ListEvents, ListGuessed, ListSubscribers,
+    PutSubscriber, RemoveSubscriber, Unblock,
 };
 use contract::registry::{
     CreateStream, GetLive, GetStream, ListSessions, ListStreams, RemoveStream, StopSession, StopStream,
@@ -52,6 +52,10 @@ pub struct Links {
     pub list_subscribers: Recipient<ListSubscribers>,
     /// Auth.
     pub get_subscriber: Recipient<GetSubscriber>,
+    /// Auth.
+    pub list_guessed: Recipient<ListGuessed>,
+    /// Auth.
+    pub forgive_guesses: Recipient<ForgiveGuesses>,
     /// Auth.
     pub list_events: Recipient<ListEvents>,
     /// The registry.

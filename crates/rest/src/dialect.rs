@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use contract::accounts::{AccountError, FirstAccountError, LoginError, Role};
 use contract::auth::{Blocked, IssueCodeError, NotStored, PutSubscriberError};
 use contract::registry::Removed;
+use contract::session::Fenced;
 use contract::settings::PatchError;
 use contract::{StreamKey, TotpCode};
 use serde::Serialize;
@@ -19,6 +20,8 @@ use crate::path::BadName;
 
 const NOT_STORED: &str = "The change could not be stored; nothing was changed";
 const BLOCK_NOT_STORED: &str = "The block could not be stored; it holds only until the server restarts";
+const NOT_FENCED: &str =
+    "The block holds, but this system resets no connection: media that was under way may still arrive";
 const BLANK: &str = "streamId or subscriberId is blank";
 const BAD_STREAM: &str = "Stream id is not valid.";
 const BAD_SUBSCRIBER: &str = "Subscriber id is not valid. It must not contain '/', '|' or control characters, nor be longer than 255 bytes";
@@ -53,6 +56,9 @@ pub(crate) enum Refused {
     /// More bytes than this.
     #[error("Request body is larger than {0} bytes")]
     TooLarge(usize),
+    /// What would be kept of a stream is longer than the store takes.
+    #[error("The stream's fields are larger than {0} bytes together")]
+    RecordTooLarge(usize),
     /// The body did not arrive in time.
     #[error("Request body did not arrive in time")]
     Slow,
@@ -125,7 +131,7 @@ impl Refused {
                 StatusCode::FORBIDDEN
             }
             Self::NotJson | Self::NotCsv => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::RecordTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::NoObject
             | Self::File(_)
@@ -315,7 +321,11 @@ pub(crate) fn bad_block(why: BadBlock) -> Answer {
 
 /// To `PUT …/block/{seconds}/{type}`.
 pub(crate) fn blocked(outcome: Result<Blocked, NotStored>) -> Answer {
-    outcome.map_or_else(|NotStored| Answer::no(BLOCK_NOT_STORED), |_| Answer::yes(""))
+    match outcome {
+        Ok(Blocked { fenced: Fenced::Uncertain, .. }) => Answer::no(NOT_FENCED),
+        Ok(_) => Answer::yes(""),
+        Err(NotStored) => Answer::no(BLOCK_NOT_STORED),
+    }
 }
 
 /// To `PUT …/block/0/{type}`.

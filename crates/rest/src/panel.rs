@@ -3,6 +3,7 @@
 //! Everything here needs a login; which role may do what is in [`gate`](crate::gate).
 
 mod csv;
+mod guesses;
 mod preview;
 mod seats;
 mod streams;
@@ -38,6 +39,7 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
             .service(web::resource("/addresses").route(read().to(addresses)))
             .service(web::resource("/settings").route(read().to(settings)))
             .service(web::resource("/audit").route(read().to(audit)))
+            .configure(guesses::routes)
             .configure(preview::routes)
             .configure(streams::routes)
             .configure(subscribers::routes)

@@ -76,7 +76,7 @@ fn ask(config: &Config, ask: Ask) -> Result<Vec<u8>> {
         Some(bytes) => Ok(bytes),
         None => {
             // No server's log tells what goes wrong.
-            crate::trace(EnvFilter::new("warn"));
+            crate::log::start(EnvFilter::new("warn"));
             actix::System::new().block_on(alone(config, ask))
         }
     }

@@ -88,6 +88,7 @@ pub(crate) struct Webrtc {
     pub(crate) listen: SocketAddr,
     pub(crate) announced: Vec<IpAddr>,
     pub(crate) transcodes: usize,
+    pub(crate) max_peers: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -167,7 +168,7 @@ impl Default for Rtmp {
 
 impl Default for Webrtc {
     fn default() -> Self {
-        Self { listen: everywhere(5000), announced: Vec::new(), transcodes: 2 }
+        Self { listen: everywhere(5000), announced: Vec::new(), transcodes: 2, max_peers: 2048 }
     }
 }
 
@@ -316,6 +317,7 @@ mod tests {
             ("drain_seconds = 4000", "sluice.toml:1: drain_seconds: more than 3600"),
             ("[webrtc]\nannounced = ['0.0.0.0']", "sluice.toml:2: webrtc.announced: "),
             ("[rtmp]\nmax_connections = 0", "sluice.toml:2: rtmp.max_connections: "),
+            ("[webrtc]\nmax_peers = 0", "sluice.toml:2: webrtc.max_peers: "),
         ] {
             assert!(error(text).starts_with(told), "{text}: {}", error(text));
         }

@@ -121,6 +121,8 @@ impl Control {
             issue_preview: self.auth.clone().recipient(),
             list_subscribers: self.auth.clone().recipient(),
             get_subscriber: self.auth.clone().recipient(),
+            list_guessed: self.auth.clone().recipient(),
+            forgive_guesses: self.auth.clone().recipient(),
             list_events: self.auth.clone().recipient(),
             get_stream: self.registry.clone().recipient(),
             list_streams: self.registry.clone().recipient(),

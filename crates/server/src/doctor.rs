@@ -56,6 +56,7 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.disk(&config.store.path);
     report.descriptors(config);
     report.segmentation(segments());
+    report.resets(session::tcp::can_reset());
     report.certificate(config);
     report.panel(panel::asset("index.html").as_ref());
     report.0
@@ -223,6 +224,16 @@ impl Report {
         }
     }
 
+    /// `can_reset`: whether a connection that holds unsent bytes can be made to forget them.
+    fn resets(&mut self, can_reset: bool) {
+        if can_reset {
+            self.say(Health::Good, "TCP", "connections are reset when a block needs it");
+        } else {
+            let text = "connections cannot be reset (a sandbox?): a block that meets a stalled player is not certain";
+            self.say(Health::Bad, "TCP", text);
+        }
+    }
+
     /// `page`: the first one of the panel, where this program has it.
     fn panel(&mut self, page: Option<&panel::Asset>) {
         if page.is_some() {
@@ -366,6 +377,12 @@ mod tests {
         ] {
             assert_eq!(seen(|report| report.clock(now, hardware)), health, "{now:?} {hardware:?}");
         }
+    }
+
+    #[test]
+    fn a_system_that_resets_no_connection_is_bad() {
+        assert_eq!(seen(|report| report.resets(true)), Health::Good);
+        assert_eq!(seen(|report| report.resets(false)), Health::Bad);
     }
 
     #[test]

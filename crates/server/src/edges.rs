@@ -101,6 +101,7 @@ impl Edges {
             applications: config.applications.clone(),
             webrtc,
             transcodes: config.webrtc.transcodes,
+            max_peers: config.webrtc.max_peers,
             store: control.store(),
             certificate: certificate.clone(),
             stop: stop.clone(),
@@ -188,6 +189,9 @@ fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
         listen: config.webrtc.listen,
         announced: config.webrtc.announced.clone(),
         transcodes: config.webrtc.transcodes,
+        max_peers: config.webrtc.max_peers,
+        // The other half is for HLS, the control API and sockets that carry something.
+        max_idle_sockets: (config.http.max_connections / 2).max(1),
         proxies,
     }
 }

@@ -11,13 +11,13 @@ mod descriptors;
 mod doctor;
 mod edges;
 mod http;
+mod log;
 mod metrics;
 mod socket;
 mod systemd;
 mod tls;
 mod turnstile;
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,7 +25,6 @@ use anyhow::{Result, bail, ensure};
 use contract::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use command::{Command, Invocation, USAGE};
 use config::{Config, Origin};
@@ -79,13 +78,16 @@ fn check(config: &Config, origin: &Origin) -> Result<()> {
 }
 
 fn serve(config: Config) -> Result<()> {
-    trace(config::log_filter(&config)?);
+    log::start(config::log_filter(&config)?);
     descriptors::raise(&config);
     actix::System::new().block_on(run(config))
 }
 
 async fn run(config: Config) -> Result<()> {
     let clock = Clock::system();
+    if !session::tcp::can_reset() {
+        tracing::error!("this system resets no connection: a block that meets a stalled player says so");
+    }
     let control = Control::start(&config, &clock)?;
     if let Err(error) = socket::serve(&config.store.path, control.desk(&clock)) {
         // It serves without; the operator's commands need it stopped then.
@@ -143,9 +145,4 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
-}
-
-fn trace(filter: EnvFilter) {
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }

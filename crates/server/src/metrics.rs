@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     pub(crate) webrtc: Arc<Webrtc>,
     /// How many streams may be transcoded at a time.
     pub(crate) transcodes: usize,
+    /// How many WebRTC peers there may be at a time.
+    pub(crate) max_peers: usize,
     pub(crate) store: Store,
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) stop: CancellationToken,
@@ -72,6 +74,7 @@ impl rest::Vitals for Metrics {
             self.connections(&mut text);
             self.admissions(&mut text);
             self.transcodes(&mut text);
+            self.webrtc(&mut text);
             self.durable(&mut text);
             process::write(&mut text);
             text.into_string()
@@ -147,6 +150,19 @@ impl Metrics {
         text.single(Kind::Gauge, "sluice_transcodes", help, self.webrtc.transcodes());
         let help = "Streams for which there is room to do so.";
         text.single(Kind::Gauge, "sluice_transcodes_max", help, self.transcodes);
+    }
+
+    fn webrtc(&self, text: &mut Text) {
+        let help = "WebRTC peers, connected or on their way in.";
+        text.single(Kind::Gauge, "sluice_webrtc_peers", help, self.webrtc.peers());
+        let help = "WebRTC peers for which there is room.";
+        text.single(Kind::Gauge, "sluice_webrtc_peers_max", help, self.max_peers);
+        let help = "WebRTC peers that lost their place on their way in to one from a network with fewer.";
+        text.single(Kind::Counter, "sluice_webrtc_displaced_total", help, self.webrtc.displaced());
+        let drops = self.webrtc.dropped_datagrams();
+        let drops = drops.map(|(reason, count)| (vec![("reason", reason)], count));
+        let help = "WebRTC datagrams that were dropped before their peer saw them.";
+        text.family(Kind::Counter, "sluice_webrtc_dropped_datagrams_total", help, drops);
     }
 
     fn durable(&self, text: &mut Text) {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use auth::Auth;
 use contract::auth::{Block, CodeKind, Denied, GetSubscriber, IssueCode, Unblock};
-use contract::registry::{Form, GetStream, StreamView};
+use contract::registry::{CreateStream, Form, GetStream, StreamRecord, StreamView};
 use contract::session::SetStanding;
 use contract::settings::PatchSettings;
 use contract::{
@@ -126,10 +126,11 @@ impl DataPlane for Plane {
         }
     }
 
-    fn kill(&self) {
+    fn kill(&self) -> bool {
         let mut flow = self.0.lock().unwrap();
         flow.orders.clear();
         flow.fenced = true;
+        true
     }
 }
 
@@ -302,9 +303,14 @@ impl World {
             "timeTokenSecretForPublish": "publishers", "timeTokenSecretForPlay": "players",
             "writeSubscriberEventsToDatastore": true,
         }));
+        // Codes to play a stream that is neither registered nor live are not compared.
+        let record = StreamRecord::new(stream(), WallMs(1_700_000_000_000));
+        let created = world.registry.send(CreateStream { record });
         world.settle().await;
-        assert!(world.hold.sync_one());
-        world.settle().await;
+        while world.hold.sync_one() {
+            world.settle().await;
+        }
+        created.await.unwrap().unwrap();
         world.hear_answers().await;
         world
     }

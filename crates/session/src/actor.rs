@@ -64,9 +64,8 @@ impl Session {
         async move {
             let fenced = holds.await;
             if fenced == Fenced::Closed {
-                // An answer from the actor means that the kill was carried out;
-                // an error means that the session is gone already.
-                let _ = this.send(Kill).await;
+                // An error means that the session is gone already.
+                return this.send(Kill).await.unwrap_or(fenced);
             }
             fenced
         }
@@ -100,7 +99,7 @@ impl Handler<SetStanding> for Session {
         Box::pin(async move {
             let (silenced, own) = futures_util::future::join(silenced, holds).await;
             // The registry is gone only when the process ends.
-            if silenced.is_ok() { own } else { Fenced::Closed }
+            silenced.map_or(Fenced::Closed, |silenced| silenced.max(own))
         })
     }
 }
@@ -130,17 +129,20 @@ impl Handler<Close> for Session {
 
 /// The data plane did not confirm in time.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Fenced")]
 struct Kill;
 
 impl Handler<Kill> for Session {
-    type Result = ();
+    type Result = Fenced;
 
-    fn handle(&mut self, _: Kill, _: &mut Self::Context) {
-        if let Some(plane) = &self.plane {
+    fn handle(&mut self, _: Kill, _: &mut Self::Context) -> Fenced {
+        let Some(plane) = &self.plane else { return Fenced::Closed };
+        if plane.kill() {
             tracing::warn!(session = %self.id, "data plane did not confirm; connection torn down");
-            plane.kill();
+            return Fenced::Closed;
         }
+        tracing::error!(session = %self.id, "data plane did not confirm, and the system resets no connection");
+        Fenced::Uncertain
     }
 }
 
@@ -203,5 +205,53 @@ impl Drop for Guard {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Session({} {} {})", self.id, self.role, self.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{AppName, StreamId};
+
+    use super::*;
+
+    struct Registry;
+
+    impl Actor for Registry {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Silence> for Registry {
+        type Result = Fenced;
+
+        fn handle(&mut self, _: Silence, _: &mut Self::Context) -> Fenced {
+            Fenced::Confirmed
+        }
+    }
+
+    /// Confirms nothing, and can be torn down or not.
+    struct Deaf(bool);
+
+    impl DataPlane for Deaf {
+        fn order(&self, _: Order) {}
+
+        fn kill(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_fence_says_whether_a_connection_that_did_not_confirm_was_torn_down() {
+        for (is_torn_down, fenced) in [(true, Fenced::Closed), (false, Fenced::Uncertain)] {
+            let session = Session {
+                id: SessionId::new(),
+                role: Action::Play,
+                stream: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("s").unwrap() },
+                silence: Registry.start().recipient(),
+                plane: Some(Box::new(Deaf(is_torn_down))),
+                closed: None,
+            };
+            let revoke = SetStanding::Revoke(CloseReason::Withdrawn);
+            assert_eq!(session.start().send(revoke).await.unwrap(), fenced);
+        }
     }
 }

@@ -101,7 +101,7 @@ impl Admission {
     /// that from nobody (C§16.10).
     pub async fn ask(&self, request: Request) -> Result<Pass, Refused> {
         self.settings.app(&request.stream.app).ok_or(Refused::UnknownApp)?;
-        let registered = self.registered(&request.stream).await?;
+        let (registered, live) = self.look(&request.stream).await?;
         let (guard, session) = self.start(&request);
         let permit = self
             .links
@@ -110,6 +110,7 @@ impl Admission {
                 action: request.action,
                 stream: request.stream.clone(),
                 registered,
+                live,
                 credentials: request.credentials.clone(),
                 peer: request.peer,
                 protocol: request.protocol,
@@ -120,9 +121,11 @@ impl Admission {
         Ok(Pass { links: self.links.clone(), request, permit, session, guard, census: self.census.clone() })
     }
 
-    async fn registered(&self, stream: &StreamKey) -> Result<bool, Refused> {
+    /// Whether the stream is registered, and whether it is live.
+    async fn look(&self, stream: &StreamKey) -> Result<(bool, bool), Refused> {
         let view = self.links.get_stream.send(GetStream { stream: stream.clone() }).await;
-        Ok(view.map_err(|_| Refused::Unavailable)?.is_some_and(|s| s.registered))
+        let view = view.map_err(|_| Refused::Unavailable)?;
+        Ok(view.map_or((false, false), |stream| (stream.registered, stream.live.is_some())))
     }
 
     fn start(&self, request: &Request) -> (Guard, SessionRef) {

@@ -20,8 +20,9 @@ pub trait DataPlane: Send + 'static {
 
     /// Tear the connection down: no media byte leaves any more once this has
     /// returned. Called when an order was not confirmed in time, so it must not
-    /// count on whoever did not confirm.
-    fn kill(&self);
+    /// count on whoever did not confirm. False: that cannot be promised, because the
+    /// system refused it.
+    fn kill(&self) -> bool;
 }
 
 /// Something a data plane must do.
@@ -106,12 +107,11 @@ impl DataPlane for ChannelPlane {
     /// The task may be in the middle of a write, or held up before one. The kernel
     /// lets neither pass a reset: a write that has begun is over when the reset
     /// begins, and one that comes later fails.
-    fn kill(&self) {
-        if let Some(grip) = self.grip.upgrade() {
-            // It fails only on a socket that is not connected any more.
-            let _ = tcp::reset(grip.0.as_fd());
-        }
+    fn kill(&self) -> bool {
+        // A task that has let go may have closed it, and what the kernel held is sent then.
+        let is_reset = self.grip.upgrade().map_or_else(tcp::can_reset, |grip| tcp::reset(grip.0.as_fd()));
         self.killed.cancel();
+        is_reset
     }
 }
 

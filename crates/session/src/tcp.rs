@@ -7,10 +7,13 @@
 
 #![allow(unsafe_code, reason = "two system calls that no safe crate wraps")]
 
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::time::Instant;
 
 /// How long a fence may take. What the kernel holds of a player's media, some 24 KB,
@@ -22,6 +25,9 @@ pub const PATIENCE: Duration = Duration::from_millis(210);
 /// The kernel has no event for "all sent" (only for "all acknowledged"), so it is
 /// asked again and again.
 const POLL: Duration = Duration::from_millis(1);
+
+/// For bytes on loopback to arrive that were not thrown away.
+const FOR_THE_REST: Duration = Duration::from_secs(1);
 
 /// `SIOCOUTQNSD` of `linux/sockios.h`, which libc does not name.
 const SIOCOUTQNSD: libc::c_ulong = 0x894B;
@@ -37,8 +43,38 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
 
 /// Disconnects at once and forgets the send queue; the peer gets a reset. Unlike
 /// `close` it reaches a socket of which duplicates are open, and unlike
-/// `shutdown` it delivers nothing.
-pub fn reset(socket: BorrowedFd<'_>) -> io::Result<()> {
+/// `shutdown` it delivers nothing. False: the system refuses that, and the connection
+/// is as it was.
+pub fn reset(socket: BorrowedFd<'_>) -> bool {
+    // It fails on a socket that is not connected any more, which is as good.
+    let is_gone = || SockRef::from(&socket).peer_addr().is_err();
+    (disconnect(socket).is_ok() && can_reset()) || is_gone()
+}
+
+/// Whether this system resets connections, looked at once. Some sandboxes that stand for
+/// a kernel refuse it, or say that they did and send on.
+pub fn can_reset() -> bool {
+    static SEEN: OnceLock<bool> = OnceLock::new();
+    *SEEN.get_or_init(|| resets().unwrap_or(false))
+}
+
+/// Resets a connection to ourselves that holds unsent bytes, and looks whether they are gone.
+fn resets() -> io::Result<bool> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut far = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let (mut near, _) = listener.accept()?;
+    near.set_nonblocking(true)?;
+    let mut written = 0;
+    while let Ok(n) = near.write(&[0; 1 << 16]) {
+        written += n;
+    }
+    disconnect(near.as_fd())?;
+    far.set_read_timeout(Some(FOR_THE_REST))?;
+    let arrived = io::copy(&mut far, &mut io::sink());
+    Ok(near.peer_addr().is_err() && !arrived.is_ok_and(|arrived| arrived >= written as u64))
+}
+
+fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
     let len = size_of::<libc::sockaddr>() as libc::socklen_t;
     // SAFETY: the descriptor is open for the borrow's life, and the address is a
@@ -47,7 +83,7 @@ pub fn reset(socket: BorrowedFd<'_>) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// How waiting for the kernel ended. Either way it sends nothing more.
+/// How waiting for the kernel ended. Where [`can_reset`], it sends nothing more either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     /// Everything has left; the connection stays.
@@ -64,8 +100,7 @@ pub async fn drain(socket: BorrowedFd<'_>, deadline: Instant) -> Drained {
             Ok(0) => return Drained::Sent,
             Ok(_) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
             Ok(_) | Err(_) => {
-                // It fails only on a socket that is not connected any more.
-                let _ = reset(socket);
+                reset(socket);
                 return Drained::Reset;
             }
         }
@@ -74,8 +109,6 @@ pub async fn drain(socket: BorrowedFd<'_>, deadline: Instant) -> Drained {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::os::fd::AsFd;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -99,6 +132,18 @@ pub(crate) mod tests {
         }
         assert!(unsent(server.as_fd()).unwrap() > 0);
         written
+    }
+
+    #[test]
+    fn this_system_resets_connections() {
+        assert!(resets().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_certain_of_a_connection_that_is_gone_too() {
+        let (server, client) = pair().await;
+        assert!(reset(server.as_fd()) && reset(server.as_fd()));
+        drop(client);
     }
 
     #[tokio::test]

@@ -135,7 +135,12 @@ const ROWS: &[Words] = &[
          stun:stun.example.org:3478. Empty: none. The server's own pages do not use it.",
     ),
     (REALTIME, key::TURN_USER, "TURN user name", "For a TURN server that asks for one."),
-    (REALTIME, key::TURN_CREDENTIAL, "TURN password", "For a TURN server that asks for one."),
+    (
+        REALTIME,
+        key::TURN_CREDENTIAL,
+        "TURN password",
+        "For a TURN server that asks for one. Told to clients that were let in only.",
+    ),
 ];
 
 /// All rows, in the order to show them.

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use sluice_tests::clip::clips;
@@ -349,18 +349,22 @@ fn the_media_port_survives_datagrams_from_strangers() {
     scene.end();
 }
 
-/// Wrong codes that cost nothing, per subscriber (C§16.9).
-const FREE: usize = 20;
-/// Wrong codes of one address, over all subscribers.
-const PER_ADDRESS: usize = 100;
-/// What a stranger waits at least when the free tries are used up.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Wrong codes of one network for one subscriber, or for all unregistered ones (C§16.9).
+const PER_NETWORK: usize = 4;
+/// Of all networks together that never succeeded.
+const SHARED: usize = 60;
+/// Of one network, over all subscribers.
+const OVER_ALL: usize = 100;
 
-/// The status of a playlist that somebody at 203.0.113.n asks for with a subscriber's code.
-fn try_code(server: &Server, from: u8, subscriber: &str, code: &str) -> u16 {
+/// The status of a playlist that somebody asks for with a subscriber's code.
+fn try_code_from(server: &Server, from: &str, subscriber: &str, code: &str) -> u16 {
     let path = format!("/live/streams/{STREAM}.m3u8?subscriberId={subscriber}&subscriberCode={code}");
-    let from = [("X-Forwarded-For", &*format!("203.0.113.{from}"))];
-    http::ask(server.http, "GET", &path, &from, b"").unwrap().status
+    http::ask(server.http, "GET", &path, &[("X-Forwarded-For", from)], b"").unwrap().status
+}
+
+/// From 203.0.113.n.
+fn try_code(server: &Server, from: u8, subscriber: &str, code: &str) -> u16 {
+    try_code_from(server, &format!("203.0.113.{from}"), subscriber, code)
 }
 
 /// So many different codes that are not `right`.
@@ -369,56 +373,51 @@ fn wrong_codes(right: &str, count: usize) -> impl Iterator<Item = String> {
     all.filter(move |code| code != right).take(count)
 }
 
-/// Uses up the free tries for a subscriber from two addresses, then shows the right code from
-/// one of them and from a third. `None`: this machine was so slow that a stranger's first wait
-/// may have been over.
-fn guess(server: &Server, rest: &Rest, subscriber: &str) -> Option<[u16; 2]> {
-    let right = rest.code(STREAM, subscriber, "play").unwrap();
-    let mut last = Instant::now();
-    for (n, code) in wrong_codes(&right, FREE).enumerate() {
-        last = Instant::now();
-        assert_eq!(try_code(server, 2 + (n % 2) as u8, subscriber, &code), 403);
-    }
-    let strangers = [2, 4].map(|from| try_code(server, from, subscriber, &right));
-    (last.elapsed() < FIRST_WAIT).then_some(strangers)
-}
-
 #[test]
 fn who_guesses_is_refused_even_the_right_code_and_locks_nobody_else_out() {
     let _machine = machine::whole();
     let scene = Scene::set_on(Server::start_behind_a_proxy().unwrap()).unwrap();
     let rest = scene.server.rest();
     rest.require_codes().unwrap();
-    strangers_share_a_subscribers_budget(&scene.server, &rest);
+    a_network_slows_itself_only(&scene.server, &rest);
+    many_networks_slow_unknown_ones_only(&scene.server, &rest);
     an_address_has_a_budget_over_all(&scene.server, &rest);
     scene.end();
 }
 
-fn strangers_share_a_subscribers_budget(server: &Server, rest: &Rest) {
-    let mut refused = None;
-    for subscriber in ["alice1", "alice2", "alice3"] {
-        rest.add(STREAM, subscriber, "play").unwrap();
-        let own = rest.code(STREAM, subscriber, "play").unwrap();
-        assert_eq!(try_code(server, 1, subscriber, &own), 200);
-        refused = guess(server, rest, subscriber);
-        let own = rest.code(STREAM, subscriber, "play").unwrap();
-        assert_eq!(try_code(server, 1, subscriber, &own), 200, "the owner is locked out");
-        if refused.is_some() {
-            break;
-        }
+/// One address, 26 wrong codes, under made-up names and under one that exists.
+fn a_network_slows_itself_only(server: &Server, rest: &Rest) {
+    rest.add(STREAM, "alice1", "play").unwrap();
+    let code = |who: &str| rest.code(STREAM, who, "play").unwrap();
+    for (n, wrong) in wrong_codes(&code("alice1"), 26).enumerate() {
+        assert_eq!(try_code(server, 2, "alice1", &wrong), 403);
+        assert_eq!(try_code(server, 2, &format!("invented{n}"), &wrong), 403);
     }
-    let refused = refused.expect("the machine takes over a second for a few requests");
-    assert_eq!(refused, [403, 403], "strangers may guess on");
+    for who in ["alice1", "viewer"] {
+        assert_eq!(try_code(server, 2, who, &code(who)), 403, "the address may guess on");
+        assert_eq!(try_code(server, 4, who, &code(who)), 200, "a new viewer pays for it");
+    }
+}
+
+fn many_networks_slow_unknown_ones_only(server: &Server, rest: &Rest) {
+    rest.add(STREAM, "alice2", "play").unwrap();
+    let code = || rest.code(STREAM, "alice2", "play").unwrap();
+    assert_eq!(try_code(server, 1, "alice2", &code()), 200);
+    for (n, wrong) in wrong_codes(&code(), SHARED).enumerate() {
+        assert_eq!(try_code_from(server, &format!("198.18.{}.7", n / PER_NETWORK), "alice2", &wrong), 403);
+    }
+    assert_eq!(try_code(server, 3, "alice2", &code()), 403, "strangers may guess on");
+    assert_eq!(try_code(server, 1, "alice2", &code()), 200, "the owner is locked out");
     let warned = server.process.log.find(|line| line.contains("somebody guesses").then_some(()));
     assert!(warned.is_some(), "nothing in the log about the attack");
 }
 
 fn an_address_has_a_budget_over_all(server: &Server, rest: &Rest) {
-    for n in 0..PER_ADDRESS.div_ceil(FREE) {
+    for n in 0..OVER_ALL / PER_NETWORK {
         let subscriber = format!("guest{n}");
         rest.add(STREAM, &subscriber, "play").unwrap();
         let right = rest.code(STREAM, &subscriber, "play").unwrap();
-        for code in wrong_codes(&right, FREE) {
+        for code in wrong_codes(&right, PER_NETWORK) {
             assert_eq!(try_code(server, 5, &subscriber, &code), 403);
         }
     }

@@ -255,10 +255,22 @@ impl Scene {
         self.webrtc_refused("whip", "alice")?;
         let right = format!("subscriberId=alice&subscriberCode={}", self.code("alice", "publish")?);
         self.websocket("publish", "alice", &right)?;
+        self.ice(&right)?;
         let mut publisher = Peer::publish(&self.server.http_url(&format!("whip/{STREAM}?{right}")))?;
         publisher.connected()?;
         self.rest().wait_live(STREAM)?;
         publisher.stop()?;
+        Ok(())
+    }
+
+    /// The passwords that ICE agreed on, on both sides.
+    fn ice(&mut self, right: &str) -> Result<()> {
+        let password = format!("{}-and-long-enough", self.secret("ice"));
+        let answer = self.post(&format!("/live/whip/{STREAM}?{right}"), &[SDP], &offer(&password))?;
+        let text = answer.text();
+        ensure!(answer.status == 201, "WHIP: {} {text}", answer.status);
+        let ours = text.lines().find_map(|line| line.strip_prefix("a=ice-pwd:"));
+        self.secrets.push(ours.with_context(|| format!("a password in {text}"))?.trim().to_owned());
         Ok(())
     }
 
@@ -274,6 +286,29 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// What a client that sends sound offers.
+fn offer(password: &str) -> String {
+    let fingerprint = ["01"; 32].join(":");
+    let lines = [
+        "v=0",
+        "o=- 1 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=group:BUNDLE 0",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "c=IN IP4 0.0.0.0",
+        "a=ice-ufrag:abcd",
+        &format!("a=ice-pwd:{password}"),
+        &format!("a=fingerprint:sha-256 {fingerprint}"),
+        "a=setup:actpass",
+        "a=mid:0",
+        "a=sendonly",
+        "a=rtcp-mux",
+        "a=rtpmap:111 opus/48000/2",
+    ];
+    lines.map(|line| format!("{line}\r\n")).concat()
 }
 
 /// Whether a line shows a secret. Six digits may be part of a larger number or of the time

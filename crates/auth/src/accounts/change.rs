@@ -133,14 +133,14 @@ impl Accounts {
             let place = hashings.acquire_owned().await.ok()?;
             hashing(place, move || verify(&old, &stored)).await
         };
-        Box::pin(looked.into_actor(self).map(|right, this, _| match right {
+        Box::pin(looked.into_actor(self).map(move |right, this, _| match right {
             Some(true) => {
-                this.tries.forgive(payment, this.clock.now().mono);
+                this.tries.forgive(&payment, this.clock.now().mono);
                 true
             }
             Some(false) => false,
             None => {
-                this.tries.give_back(payment);
+                this.tries.give_back(&payment);
                 false
             }
         }))
@@ -173,6 +173,9 @@ impl Handler<ChangeAccount> for Accounts {
         match self.changed(&ask) {
             Ok(record) => {
                 let revision = record.revision;
+                if ask.password.is_some() {
+                    self.tries.changed(&ask.email);
+                }
                 let written = self.write(ask.email, record, ask.password);
                 AtomicResponse::new(Box::pin(written.map(move |done, _, _| Ok(done.map(|()| revision)?))))
             }

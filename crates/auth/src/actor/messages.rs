@@ -2,11 +2,12 @@
 
 use actix::prelude::*;
 use contract::auth::{
-    Authorize, Block, Blocked, Change, Denied, EventPage, GetSubscriber, IssueCode, IssueCodeError,
-    IssuePreview, ListEvents, ListSubscribers, NotStored, Permit, PermitChanged, PutSubscriber,
-    PutSubscriberError, RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
+    Authorize, Block, Blocked, Change, Denied, EventPage, ForgiveGuesses, GetSubscriber, Guessed, IssueCode,
+    IssueCodeError, IssuePreview, ListEvents, ListGuessed, ListSubscribers, NotStored, Permit, PermitChanged,
+    PutSubscriber, PutSubscriberError, RemoveSubscriber, SubscriberPage, SubscriberView, Unblock,
 };
 use contract::registry::SilenceEnded;
+use contract::session::Fenced;
 use contract::{Action, AppName, TotpCode};
 use futures_util::future::{join, join3, ready};
 
@@ -36,15 +37,14 @@ impl Auth {
 impl Auth {
     /// A publisher who left a moment before his block has no permit to revoke, but
     /// HLS still plays what he sent.
-    fn silence_ended(&self, block: &Block) -> impl Future<Output = ()> + use<> {
+    fn silence_ended(&self, block: &Block) -> impl Future<Output = Fenced> + use<> {
         let (stream, subscriber) = (block.stream.clone(), block.subscriber.clone());
         let asks = block.actions.contains(Action::Publish);
         let silenced = asks.then(|| self.silence_ended.send(SilenceEnded { stream, subscriber }));
         async move {
-            if let Some(silenced) = silenced {
-                // The registry is gone only when the process ends.
-                let _ = silenced.await;
-            }
+            let Some(silenced) = silenced else { return Fenced::Confirmed };
+            // The registry is gone only when the process ends.
+            silenced.await.unwrap_or(Fenced::Closed)
         }
     }
 }
@@ -100,8 +100,8 @@ impl Handler<Block> for Auth {
             actions = ?ask.actions, seconds = ask.duration.as_secs(), stopped, "subscriber blocked");
         Box::pin(
             async move {
-                let (written, (), ()) = join3(written, fenced, ended).await;
-                written.map(|()| Blocked { until, stopped })
+                let (written, fenced, ended) = join3(written, fenced, ended).await;
+                written.map(|()| Blocked { until, stopped, fenced: fenced.max(ended) })
             }
             .into_actor(self),
         )
@@ -148,7 +148,7 @@ impl Handler<PutSubscriber> for Auth {
         };
         let fenced = raise(std::mem::take(&mut putting.fences));
         let written = self.write(std::mem::take(&mut putting.write));
-        Box::pin(join(written, fenced).into_actor(self).map(move |(written, ()), this, ctx| {
+        Box::pin(join(written, fenced).into_actor(self).map(move |(written, _), this, ctx| {
             let installed = this.with(ctx, |state, _| match written {
                 Ok(()) => state.put_done(&putting),
                 Err(NotStored) => state.put_failed(&putting),
@@ -169,7 +169,7 @@ impl Handler<RemoveSubscriber> for Auth {
         };
         let fenced = raise(std::mem::take(&mut removing.fences));
         let written = self.write(std::mem::take(&mut removing.write));
-        Box::pin(join(written, fenced).into_actor(self).then(move |(written, ()), this, ctx| {
+        Box::pin(join(written, fenced).into_actor(self).then(move |(written, _), this, ctx| {
             let lifted = this.with(ctx, |state, _| match written {
                 Ok(()) => Ok(state.removed(&removing)),
                 Err(not_stored) => {
@@ -211,6 +211,22 @@ impl Handler<GetSubscriber> for Auth {
     fn handle(&mut self, ask: GetSubscriber, ctx: &mut Self::Context) -> Self::Result {
         let settings = self.app(&ask.stream.app);
         self.with(ctx, |state, now| state.get(&ask, &settings.hls, now.wall)).flatten()
+    }
+}
+
+impl Handler<ListGuessed> for Auth {
+    type Result = Guessed;
+
+    fn handle(&mut self, ask: ListGuessed, ctx: &mut Self::Context) -> Self::Result {
+        self.with(ctx, |state, now| state.guessed(&ask, now.mono)).unwrap_or_default()
+    }
+}
+
+impl Handler<ForgiveGuesses> for Auth {
+    type Result = bool;
+
+    fn handle(&mut self, ask: ForgiveGuesses, ctx: &mut Self::Context) -> Self::Result {
+        self.with(ctx, |state, _| state.forgive(&ask)).is_some()
     }
 }
 

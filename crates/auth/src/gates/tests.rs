@@ -137,6 +137,22 @@ async fn registered_only_asks_for_stream_and_subscriber() {
 }
 
 #[actix_rt::test]
+async fn to_play_a_stream_that_is_not_there_the_right_derived_code_is_no_better_than_a_wrong_one() {
+    let nowhere = |ask: &mut Authorize| (ask.registered, ask.live) = (false, false);
+    let case = Case::new();
+    let [right, wrong] = [derived_code(Play), wrong_code()].map(|code| case.asked(nowhere, Play, code));
+    assert_eq!([right, wrong], [Err(Refusal::UnknownStreamToPlay); 2]);
+    assert_eq!(case.ask(Play, wrong_code()).map_err(Refusal::outside), right.map_err(Refusal::outside));
+    assert_eq!(case.asked(nowhere, Publish, derived_code(Publish)), Ok(()), "somebody must be the first");
+    let own = Case::with(record(Some(SECRET), Some(Publish)));
+    assert_eq!(own.asked(nowhere, Play, own_code()), Ok(()), "a secret made on purpose");
+    for there in [(true, false), (false, true)] {
+        let there = |ask: &mut Authorize| (ask.registered, ask.live) = there;
+        assert_eq!(case.asked(there, Play, derived_code(Play)), Ok(()));
+    }
+}
+
+#[actix_rt::test]
 async fn a_pass_stands_for_a_code_where_playing_needs_one() {
     let mut case = Case::new();
     case.security.registered_only = true;

@@ -22,6 +22,7 @@ impl Gate for Check {
         match cx.guesses.leave(&attempt, cx.now.mono) {
             Leave::Repeat => Verdict::Deny(Refusal::RepeatedCode),
             Leave::Wait => Verdict::Deny(Refusal::Guessing),
+            Leave::Nowhere => Verdict::Deny(Refusal::UnknownStreamToPlay),
             Leave::Evaluate if key.accepts(attempt.code, cx.now.wall, period) => Verdict::Pass,
             Leave::Evaluate => Verdict::Deny(Refusal::WrongCode),
         }
@@ -35,7 +36,11 @@ pub(crate) fn attempt<'a>(ask: &'a Authorize, cx: &GateContext<'_>) -> Option<At
     Some(Attempt {
         stream: &ask.stream,
         subscriber: ask.credentials.subscriber.as_ref()?,
-        whose: if own.is_some() { Whose::Own } else { Whose::Derived },
+        whose: match own {
+            Some(_) => Whose::Own,
+            None if ask.registered || ask.live => Whose::Derived,
+            None => Whose::Unheard,
+        },
         action: ask.action,
         peer: ask.peer,
         code: ask.credentials.code.as_ref()?,

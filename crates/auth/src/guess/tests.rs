@@ -1,30 +1,40 @@
 use std::net::Ipv6Addr;
 
-use contract::{AppName, StreamId};
+use contract::StreamId;
 
 use super::*;
 
-struct Story {
-    guesses: Guesses,
-    stream: StreamKey,
-    subscriber: SubscriberId,
-    now: Instant,
-    whose: Whose,
+/// A stream's door: right codes are right, all others wrong.
+pub(super) struct Door {
+    pub(super) guesses: Guesses,
+    pub(super) now: Instant,
+    pub(super) stream: StreamKey,
+    pub(super) whose: Whose,
+    pub(super) action: Action,
+    pub(super) step: u64,
+    /// Codes that were compared and wrong.
+    pub(super) compared: u32,
+    /// Attacks that were told of.
+    pub(super) attacks: u32,
 }
 
-impl Story {
-    fn new(whose: Whose) -> Self {
+impl Door {
+    pub(super) fn new(whose: Whose) -> Self {
         Self {
             guesses: Guesses::new(),
-            stream: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("s").unwrap() },
-            subscriber: SubscriberId::parse("alice").unwrap(),
             now: Instant::now(),
+            stream: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("s").unwrap() },
             whose,
+            action: Action::Play,
+            step: 0,
+            compared: 0,
+            attacks: 0,
         }
     }
 
     fn with<T>(
         &mut self,
+        who: &SubscriberId,
         code: u32,
         peer: IpAddr,
         act: impl FnOnce(&mut Guesses, &Attempt<'_>, Instant) -> T,
@@ -32,176 +42,292 @@ impl Story {
         let code = TotpCode::parse(&format!("{code:06}")).unwrap();
         let attempt = Attempt {
             stream: &self.stream,
-            subscriber: &self.subscriber,
+            subscriber: who,
             whose: self.whose,
-            action: Action::Play,
+            action: self.action,
             peer,
             code: &code,
-            step: 0,
+            step: self.step,
         };
         act(&mut self.guesses, &attempt, self.now)
     }
 
-    /// One wrong try; whether it was compared.
-    fn guess(&mut self, code: u32, peer: IpAddr) -> Leave {
-        self.with(code, peer, |guesses, attempt, now| {
+    /// A peer shows a wrong code.
+    pub(super) fn wrong(&mut self, who: &SubscriberId, code: u32, peer: IpAddr) -> Leave {
+        let (leave, failure) = self.with(who, code, peer, |guesses, attempt, now| {
             let leave = guesses.leave(attempt, now);
-            if leave == Leave::Evaluate {
-                guesses.failed(attempt, now);
+            match leave {
+                Leave::Evaluate => (leave, guesses.failed(attempt, now)),
+                Leave::Nowhere => {
+                    guesses.failed_nowhere(attempt, now);
+                    (leave, Failure::Counted)
+                }
+                Leave::Repeat | Leave::Wait => (leave, Failure::Counted),
             }
-            leave
+        });
+        self.compared += u32::from(leave == Leave::Evaluate);
+        self.attacks += u32::from(failure == Failure::Attack);
+        leave
+    }
+
+    /// A peer shows the right code. Whether it was let in.
+    pub(super) fn right(&mut self, who: &SubscriberId, peer: IpAddr) -> bool {
+        self.with(who, 999_999, peer, |guesses, attempt, now| {
+            let in_ = guesses.leave(attempt, now) == Leave::Evaluate;
+            if in_ {
+                guesses.succeeded(attempt, now);
+            }
+            in_
         })
     }
 
-    fn succeed(&mut self, peer: IpAddr) {
-        self.with(0, peer, |guesses, attempt, now| guesses.succeeded(attempt, now));
+    /// How many different wrong codes in a row are compared.
+    fn room(&mut self, who: &SubscriberId, peer: IpAddr) -> u32 {
+        let codes = self.compared * 1000;
+        (codes..codes + 999).take_while(|&code| self.wrong(who, code, peer) == Leave::Evaluate).count() as u32
     }
 
-    fn exhaust(&mut self) {
-        for n in 0..FREE {
-            assert_eq!(self.guess(n, stranger(n)), Leave::Evaluate);
+    /// Uses up what strangers share, from networks far apart.
+    fn exhaust(&mut self, who: &SubscriberId) {
+        for n in 0..STRANGE.shared.burst {
+            assert_eq!(self.wrong(who, n, network(1000 + n)), Leave::Evaluate, "{n}");
         }
-        assert_eq!(self.guess(FREE, stranger(FREE)), Leave::Wait);
+        assert_eq!(self.wrong(who, 77, network(5000)), Leave::Wait);
     }
 }
 
-fn stranger(n: u32) -> IpAddr {
-    IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+pub(super) fn sub(name: &str) -> SubscriberId {
+    SubscriberId::parse(name).unwrap()
 }
 
-/// How often a guesser with any number of addresses gets to compare in `span`,
-/// when he pauses for `pause` after each burst.
-fn comparisons(span: Duration, pause: Duration) -> u32 {
-    let mut tally = Tally { failures: 0, last: Instant::now() };
-    let (mut now, mut count) = (tally.last, 0);
-    let end = now + span;
-    while now < end {
-        while tally.allows(now) {
-            (tally, _) = tally.failed(now);
-            count += 1;
+/// One of many networks, each in a site of its own.
+pub(super) fn network(n: u32) -> IpAddr {
+    IpAddr::from((0x1000_0000 + (n << 8)).to_be_bytes())
+}
+
+/// One of the 65 536 networks of one v6 site.
+pub(super) fn one_of_48(n: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1))
+}
+
+#[test]
+fn a_network_slows_itself_and_has_another_try_every_six_hours() {
+    for whose in [Whose::Own, Whose::Derived] {
+        let mut door = Door::new(whose);
+        let alice = sub("alice");
+        assert_eq!(door.room(&alice, network(1)), STRANGE.network.burst);
+        assert!(!door.right(&alice, network(1)), "it waits, right or wrong");
+        assert!(door.right(&alice, network(2)));
+        door.now += STRANGE.network.each - Duration::from_secs(1);
+        assert!(!door.right(&alice, network(1)));
+        door.now += Duration::from_secs(1);
+        assert_eq!(door.room(&alice, network(1)), 1);
+    }
+}
+
+#[test]
+fn the_networks_of_a_site_count_together_as_well() {
+    let mut door = Door::new(Whose::Own);
+    let alice = sub("alice");
+    let compared: u32 = (0..100).map(|n| door.room(&alice, one_of_48(n))).sum();
+    assert_eq!(compared, STRANGE.site.burst);
+    let mut door = Door::new(Whose::Own);
+    let compared: u32 = (0..100).map(|n| door.room(&alice, IpAddr::from([192, 0, 2, n]))).sum();
+    assert_eq!(compared, STRANGE.site.burst);
+}
+
+#[test]
+fn strangers_share_a_count_and_a_name_is_at_home_where_it_succeeded() {
+    let mut door = Door::new(Whose::Own);
+    let (alice, home) = (sub("alice"), network(77));
+    assert!(door.right(&alice, home));
+    door.exhaust(&alice);
+    assert!(door.right(&alice, home));
+    assert_eq!(door.room(&alice, home), OWN.burst, "its own count, which is another one");
+    assert!(!door.right(&alice, home), "a guesser behind the owner's address waits too");
+    door.now += OWN.each;
+    assert!(door.right(&alice, home));
+    door.now += KNOWN_FOR;
+    door.exhaust_again(&alice);
+    assert!(!door.right(&alice, home), "an old success counts no more");
+}
+
+impl Door {
+    fn exhaust_again(&mut self, who: &SubscriberId) {
+        for n in 0..2 * STRANGE.shared.burst {
+            self.wrong(who, 500 + n, network(2000 + n));
         }
-        now += pause;
-    }
-    count
-}
-
-#[test]
-fn guessing_one_code_takes_more_than_ten_years_whatever_the_pace() {
-    let two_years = Duration::from_secs(2 * 365 * 24 * 3600);
-    // Two of a million codes are right at any moment.
-    let tries_needed = 1e6 / 2.0;
-    for pause in [1, 60, 599, 600, 1200, 1201, 2400, 3600, 6 * 3600, 24 * 3600].map(Duration::from_secs) {
-        let per_year = f64::from(comparisons(two_years, pause)) / 2.0;
-        let years = tries_needed / per_year;
-        assert!(years > 10.0, "{years} years with pauses of {pause:?}");
     }
 }
 
 #[test]
-fn after_the_free_tries_the_interval_doubles_up_to_an_hour() {
-    let mut tally = Tally { failures: 0, last: Instant::now() };
-    for _ in 0..FREE {
-        assert!(tally.allows(tally.last));
-        tally = tally.failed(tally.last).0;
-    }
-    let mut expected = 1;
-    for _ in 0..=DOUBLINGS {
-        let wait = Duration::from_secs(expected.min(3600));
-        assert_eq!(interval(tally.failures - FREE), wait);
-        assert!(!tally.allows(tally.last + wait.min(QUIET) - Duration::from_secs(1)));
-        tally = tally.failed(tally.last).0;
-        expected *= 2;
-    }
+fn unregistered_subscribers_of_a_stream_share_one_count_in_each_direction() {
+    let mut door = Door::new(Whose::Derived);
+    door.exhaust(&sub("alice"));
+    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Wait);
+    door.action = Action::Publish;
+    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Evaluate, "other codes");
+    (door.action, door.whose) = (Action::Play, Whose::Own);
+    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Evaluate, "a secret of its own");
 }
 
 #[test]
-fn quiet_takes_failures_off() {
-    let mut story = Story::new(Whose::Own);
-    story.exhaust();
-    story.now += QUIET;
-    assert_eq!(story.guess(1000, stranger(9)), Leave::Evaluate);
-    assert_eq!(story.guess(1001, stranger(9)), Leave::Wait);
+fn another_name_of_a_network_that_succeeded_does_not_wait_for_strangers() {
+    let mut door = Door::new(Whose::Derived);
+    assert!(door.right(&sub("alice"), network(1)));
+    door.exhaust(&sub("zoe"));
+    assert!(!door.right(&sub("bob"), network(2)));
+    assert!(door.right(&sub("bob"), network(1)), "alice was let in from there");
+    assert_eq!(door.room(&sub("carol"), network(1)), MET.network.burst);
+    assert!(door.right(&sub("alice"), network(1)) && door.right(&sub("bob"), network(1)));
 }
 
 #[test]
-fn strangers_cannot_lock_an_owner_out() {
-    let mut story = Story::new(Whose::Own);
-    let home = stranger(77);
-    story.succeed(home);
-    story.exhaust();
-    assert_eq!(story.guess(1000, home), Leave::Evaluate);
-    story.now += KNOWN_FOR;
-    let wait = Duration::from_secs(1);
-    for n in 0..FREE {
-        story.guess(2000 + n, stranger(n));
-    }
-    assert_eq!(story.guess(1001, home), Leave::Wait, "an old success counts no more");
-    assert!(wait < KNOWN_FOR);
+fn a_right_code_to_play_makes_no_publisher() {
+    let mut door = Door::new(Whose::Derived);
+    assert!(door.right(&sub("alice"), network(1)));
+    door.action = Action::Publish;
+    door.exhaust(&sub("zoe"));
+    assert!(!door.right(&sub("alice"), network(1)));
 }
 
 #[test]
-fn unregistered_subscribers_of_a_stream_share_one_count() {
-    let mut story = Story::new(Whose::Derived);
-    story.exhaust();
-    story.subscriber = SubscriberId::parse("bob").unwrap();
-    assert_eq!(story.guess(1, stranger(1)), Leave::Wait);
-    story.whose = Whose::Own;
-    assert_eq!(story.guess(1, stranger(1)), Leave::Evaluate);
+fn a_changed_secret_has_no_networks_of_the_old_one() {
+    let mut door = Door::new(Whose::Own);
+    assert!(door.right(&sub("alice"), network(1)));
+    door.guesses.changed_secret(&door.stream, &sub("alice"));
+    assert_eq!(door.room(&sub("alice"), network(1)), STRANGE.network.burst);
 }
 
 #[test]
 fn repeating_one_wrong_code_is_not_guessing() {
-    let mut story = Story::new(Whose::Own);
-    assert_eq!(story.guess(7, stranger(1)), Leave::Evaluate);
-    for _ in 0..10_000 {
-        assert_eq!(story.guess(7, stranger(1)), Leave::Repeat);
+    for whose in [Whose::Own, Whose::Derived, Whose::Unheard] {
+        let mut door = Door::new(whose);
+        assert_ne!(door.wrong(&sub("alice"), 7, network(1)), Leave::Repeat);
+        for _ in 0..10_000 {
+            assert_eq!(door.wrong(&sub("alice"), 7, network(1)), Leave::Repeat);
+        }
+        assert_ne!(door.wrong(&sub("alice"), 8, network(1)), Leave::Repeat);
     }
-    assert_eq!(story.guess(8, stranger(1)), Leave::Evaluate);
+}
+
+#[test]
+fn one_wrong_code_in_both_directions_is_one_guess_at_one_secret() {
+    for (whose, other) in [(Whose::Own, Leave::Repeat), (Whose::Derived, Leave::Evaluate)] {
+        let mut door = Door::new(whose);
+        assert_eq!(door.wrong(&sub("alice"), 7, network(1)), Leave::Evaluate);
+        door.action = Action::Publish;
+        assert_eq!(door.wrong(&sub("alice"), 7, network(1)), other);
+    }
 }
 
 #[test]
 fn a_code_that_came_too_early_is_compared_again_in_the_next_step_only() {
-    let wrong = Wrong { code: TotpCode::parse("000007").unwrap(), step: 5, retried: false };
-    assert!(wrong.repeats(5));
-    assert!(!wrong.repeats(6));
-    assert!(wrong.repeats(7));
-    assert!(Wrong { retried: true, ..wrong }.repeats(6));
+    let mut door = Door::new(Whose::Own);
+    let alice = sub("alice");
+    let mut at = |step| {
+        door.step = step;
+        door.wrong(&alice, 7, network(1))
+    };
+    assert_eq!(
+        [5, 5, 7, 6, 6, 7].map(&mut at).map(|leave| leave == Leave::Evaluate),
+        [true, false, false, true, false, false]
+    );
 }
 
 #[test]
-fn an_address_has_a_hundred_failures_in_ten_minutes_over_all_subscribers() {
-    let mut story = Story::new(Whose::Own);
+fn an_address_has_a_hundred_failures_over_all_subscribers() {
+    let mut door = Door::new(Whose::Own);
     let one = |n: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, n));
     for n in 0..100 {
-        story.subscriber = SubscriberId::parse(&format!("sub{n}")).unwrap();
-        assert_eq!(story.guess(n.into(), one(n)), Leave::Evaluate);
+        assert_eq!(door.wrong(&sub(&format!("sub{n}")), n.into(), one(n)), Leave::Evaluate);
     }
-    story.subscriber = SubscriberId::parse("another").unwrap();
-    assert_eq!(story.guess(5, one(500)), Leave::Wait, "the whole /64 waits");
-    assert_eq!(story.guess(5, stranger(1)), Leave::Evaluate);
-    story.now += ADDRESS_WINDOW;
-    assert_eq!(story.guess(5, one(500)), Leave::Evaluate);
+    assert_eq!(door.wrong(&sub("another"), 5, one(500)), Leave::Wait, "the whole /64 waits");
+    assert_eq!(door.wrong(&sub("another"), 5, network(1)), Leave::Evaluate);
+    door.now += Duration::from_secs(600);
+    assert_eq!(door.wrong(&sub("another"), 5, one(500)), Leave::Evaluate);
+    assert_eq!(door.wrong(&sub("another"), 6, one(500)), Leave::Wait, "one, and not a hundred again");
 }
 
 #[test]
-fn an_attack_is_reported_once() {
-    let mut story = Story::new(Whose::Own);
-    let mut reports = 0;
-    for n in 0..FREE {
-        let failure = story.with(n, stranger(n), |guesses, attempt, now| guesses.failed(attempt, now));
-        reports += u32::from(failure == Failure::Attack);
+fn no_code_is_compared_to_play_what_is_not_there() {
+    let mut door = Door::new(Whose::Unheard);
+    assert_eq!(door.wrong(&sub("alice"), 1, network(1)), Leave::Nowhere);
+    assert!(!door.right(&sub("alice"), network(1)));
+    for n in 0..1000 {
+        assert_eq!(door.wrong(&sub("alice"), 2 + n, network(1)), Leave::Nowhere);
     }
-    assert_eq!(reports, 1);
+    door.whose = Whose::Derived;
+    assert!(!door.right(&sub("alice"), network(1)), "its network pays");
+    assert!(door.right(&sub("alice"), network(2)), "and no other");
+    door.whose = Whose::Unheard;
+    assert!(door.right(&sub("alice"), network(2)), "a known name may wait for a stream");
+}
+
+#[test]
+fn codes_to_publish_what_is_not_there_share_one_count_in_the_application() {
+    let mut door = Door::new(Whose::Unheard);
+    door.action = Action::Publish;
+    door.exhaust(&sub("alice"));
+    door.stream.id = StreamId::parse("another").unwrap();
+    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Wait);
+    door.whose = Whose::Derived;
+    assert_eq!(door.wrong(&sub("bob"), 1, network(1)), Leave::Evaluate, "once it is registered");
+}
+
+#[test]
+fn an_attack_is_told_once_and_seen_until_half_of_it_is_forgotten() {
+    let mut door = Door::new(Whose::Derived);
+    assert!(!door.guesses.is_attacked(&door.stream, None, door.now));
+    door.exhaust(&sub("zoe"));
+    for n in 0..200 {
+        door.now += Duration::from_secs(600);
+        door.wrong(&sub("zoe"), n, network(5000 + n));
+    }
+    assert_eq!(door.attacks, 1);
+    assert!(door.guesses.is_attacked(&door.stream, None, door.now));
+    assert!(!door.guesses.is_attacked(&door.stream, Some(&sub("zoe")), door.now), "no secret of its own");
+    door.now += STRANGE.shared.each * (STRANGE.shared.burst / 2 + 1);
+    assert!(!door.guesses.is_attacked(&door.stream, None, door.now));
+}
+
+#[test]
+fn an_operator_forgives_one_stream_or_subscriber() {
+    for (whose, whom) in [(Whose::Derived, None), (Whose::Own, Some(sub("alice")))] {
+        let mut door = Door::new(whose);
+        let (alice, home) = (sub("alice"), network(77));
+        assert!(door.right(&alice, home));
+        door.exhaust(&alice);
+        door.room(&alice, home);
+        let (stream, now) = (door.stream.clone(), door.now);
+        assert!(door.guesses.is_attacked(&stream, whom.as_ref(), now));
+        door.guesses.forgive(&stream, whom.as_ref());
+        assert!(!door.guesses.is_attacked(&stream, whom.as_ref(), now));
+        assert!(door.right(&alice, network(1000)), "the network that failed most");
+        assert!(whom.is_none() || door.right(&alice, home));
+    }
+}
+
+#[test]
+fn a_guesser_at_home_is_told_of_too() {
+    let mut door = Door::new(Whose::Own);
+    assert!(door.right(&sub("alice"), network(1)));
+    assert_eq!(door.room(&sub("alice"), network(1)), OWN.burst);
+    assert_eq!(door.attacks, 1);
+    assert!(door.guesses.is_attacked(&door.stream, Some(&sub("alice")), door.now));
 }
 
 #[test]
 fn memory_is_bounded() {
-    let mut story = Story::new(Whose::Own);
+    let mut door = Door::new(Whose::Own);
     for n in 0..20_000 {
-        story.subscriber = SubscriberId::parse(&format!("sub{n}")).unwrap();
-        story.guess(1, stranger(n));
+        door.wrong(&sub(&format!("sub{n}")), 1, network(n));
     }
-    assert_eq!(story.guesses.strangers.len(), ENTRIES);
-    assert_eq!(story.guesses.wrong.len(), ENTRIES);
-    assert_eq!(story.guesses.addresses.len(), ENTRIES);
+    assert_eq!(door.guesses.of_strangers.len(), [ENTRIES; 3]);
+    assert_eq!([door.guesses.networks.len(), door.guesses.wrong.len()], [ENTRIES; 2]);
+    for n in 0..100 {
+        assert!(door.right(&sub("alice"), network(30_000 + n)));
+    }
+    let alice = door.guesses.prints.of(Secret::Own(&door.stream, &sub("alice")));
+    assert_eq!(door.guesses.homes.of(alice, door.now).count(), crate::homes::HOMES);
 }

@@ -53,34 +53,41 @@ impl State {
         }
         let (mut stopped, mut fences) = (0, Vec::new());
         for action in ask.actions.iter() {
-            let in_force =
-                InForce { version: self.next_version(), until, deadline: deadline(now, ask.duration) };
+            let in_force = InForce {
+                version: self.next_version(),
+                until,
+                deadline: deadline(now, ask.duration),
+                asked: ask.duration,
+                by_record: None,
+            };
             self.subjects.set_block(&ask.stream, &ask.subscriber, action, in_force);
+            self.doubt.decided(&ask.stream, &ask.subscriber, action);
             let (stream, subscriber) = (ask.stream.clone(), ask.subscriber.clone());
-            write.put_block(&BlockRecord { stream, subscriber, action, until });
-            self.silence(ask, action, until, &mut stopped, &mut fences);
+            write.put_block(&BlockRecord { stream, subscriber, action, until, since: Some(now.wall) });
+            stopped += self.silence(&ask.stream, &ask.subscriber, action, until, &mut fences);
         }
         Tightened { until, stopped, fences, write }
     }
 
     /// Every session of the direction is fenced, also one that was silent before:
     /// the fence of an earlier order may still be under way. Who was revoked then
-    /// knows why, and stays revoked.
-    fn silence(
+    /// knows why, and stays revoked. How many had media until now.
+    pub(super) fn silence(
         &self,
-        ask: &Block,
+        stream: &StreamKey,
+        subscriber: &SubscriberId,
         action: Action,
         until: WallMs,
-        stopped: &mut usize,
         fences: &mut Vec<Fence>,
-    ) {
-        let set = bar(action, until);
-        for (_, held) in self.permits.of(&ask.stream, &ask.subscriber) {
+    ) -> usize {
+        let (set, mut stopped) = (bar(action, until), 0);
+        for (_, held) in self.permits.of(stream, subscriber) {
             if held.action == action {
-                *stopped += usize::from(held.standing.is_granted());
+                stopped += usize::from(held.standing.is_granted());
                 fences.push(held.fence(set));
             }
         }
+        stopped
     }
 
     /// First half of an unblock: nothing changes in memory yet.
@@ -90,6 +97,7 @@ impl State {
         for action in ask.actions.iter() {
             let version = self.next_version();
             self.subjects.entry(&ask.stream, &ask.subscriber).bar_mut(action).newest = version;
+            self.doubt.decided(&ask.stream, &ask.subscriber, action);
             write.delete_block(&ask.stream, &ask.subscriber, action);
             lifting.push((action, version));
         }
@@ -114,7 +122,7 @@ impl State {
     /// Lifts all blocks whose time is over. A block since renewed has another
     /// deadline under another version, so an old one cannot end it.
     pub(crate) fn expire(&mut self, now: Now) -> Expired {
-        let mut expired = Expired::default();
+        let mut expired = self.look_at_clock(now);
         while let Some((stream, subscriber, action, of)) = self.subjects.pop_due(now.mono) {
             if !self.subjects.holds(&stream, &subscriber, action, of) {
                 continue;

@@ -35,6 +35,11 @@ impl Events {
         events
     }
 
+    /// When the newest of them was. Their order is that of their numbers, not of their times.
+    pub(super) fn newest(&self) -> Option<WallMs> {
+        self.by_stream.values().flatten().map(|record| record.event.at).max()
+    }
+
     /// Continues the numbers of `old`, some of whose events may still be on their
     /// way to the disk.
     pub(super) fn number_after(&mut self, old: &Self) {

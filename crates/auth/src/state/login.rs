@@ -1,11 +1,12 @@
 //! Letting somebody in. Granting and registering are one step.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use contract::auth::{Authorize, PermitId};
+use contract::auth::{Authorize, ForgiveGuesses, Guessed, ListGuessed, PermitId};
 use contract::session::{CloseReason, SetStanding};
 use contract::settings::Security;
-use contract::{Action, AppSettings, Now, Protocol, SessionId, Standing, StandingCell};
+use contract::{Action, AppSettings, Now, Protocol, SessionId, Standing, StandingCell, SubscriberId};
 
 use super::permits::{Events, Held, Proof};
 use super::{Fence, Notice, State};
@@ -106,8 +107,30 @@ impl State {
                     self.notices.push(Notice::Guessing(attempt.stream.clone(), whose));
                 }
             }
+            Some(Refusal::UnknownStreamToPlay) => self.guesses.failed_nowhere(attempt, now.mono),
             Some(refusal) if !refusal.comes_after_the_code() => {}
             None | Some(_) => self.guesses.succeeded(attempt, now.mono),
+        }
+    }
+
+    /// Which codes are being guessed.
+    pub(crate) fn guessed(&self, ask: &ListGuessed, now: Instant) -> Guessed {
+        let ids = self.subjects.of_stream(&ask.stream).map(|(id, _)| id);
+        let attacked = |id: &&SubscriberId| self.guesses.is_attacked(&ask.stream, Some(id), now);
+        Guessed {
+            derived: self.guesses.is_attacked(&ask.stream, None, now),
+            subscribers: ids.filter(attacked).take(ask.size).cloned().collect(),
+        }
+    }
+
+    /// Forgets wrong codes. What slows a subscriber without a secret of its own is
+    /// shared with all others.
+    pub(crate) fn forgive(&mut self, ask: &ForgiveGuesses) {
+        let Some(subscriber) = &ask.subscriber else { return self.guesses.forgive(&ask.stream, None) };
+        self.guesses.forgive(&ask.stream, Some(subscriber));
+        let subject = self.subjects.get(&ask.stream, subscriber);
+        if subject.is_none_or(|subject| subject.registration().with_secret().is_none()) {
+            self.guesses.forgive(&ask.stream, None);
         }
     }
 

@@ -62,8 +62,11 @@ impl State {
         subject.disk = Some(record.clone());
         subject.withdrawn |= old.as_ref().is_some_and(|old| !old.grants_like(&record));
         let secret_changed = old.is_some_and(|old| old.secret.is_some() && old.secret != record.secret);
-        let fences =
-            if secret_changed { self.shut_out(&ask.stream, &ask.subscriber, settings) } else { Vec::new() };
+        let mut fences = Vec::new();
+        if secret_changed {
+            self.guesses.changed_secret(&ask.stream, &ask.subscriber);
+            fences = self.shut_out(&ask.stream, &ask.subscriber, settings);
+        }
         let (stream, subscriber) = (ask.stream.clone(), ask.subscriber.clone());
         Ok(Putting { write, fences, stream, subscriber, version })
     }
@@ -119,8 +122,10 @@ impl State {
         removing.write.delete_subscriber(&stream, &subscriber);
         for &(action, version) in &lifting {
             subject.bar_mut(action).newest = version;
+            self.doubt.decided(&stream, &subscriber, action);
             removing.write.delete_block(&stream, &subscriber, action);
         }
+        self.guesses.changed_secret(&stream, &subscriber);
         removing.fences.extend(self.shut_out(&stream, &subscriber, settings));
         removing.leaving.push(Leaving { subscriber, record, lifting });
     }

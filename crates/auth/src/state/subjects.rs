@@ -1,7 +1,7 @@
 //! Subscribers of streams: their records and the blocks on them.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::{Action, StreamKey, SubscriberId, WallMs};
 
@@ -44,6 +44,11 @@ pub(super) struct InForce {
     pub(super) until: WallMs,
     /// What it ends by.
     pub(super) deadline: Instant,
+    /// For how long it was asked for.
+    pub(super) asked: Duration,
+    /// When it ends by its record, while the wall clock is in doubt; `until` and
+    /// `deadline` then follow from what was asked for.
+    pub(super) by_record: Option<WallMs>,
 }
 
 impl Subject {
@@ -97,11 +102,14 @@ impl Subject {
 
 type Deadline = (Instant, Version);
 
+/// A subscriber of a stream, and a direction.
+pub(super) type Whom = (StreamKey, SubscriberId, Action);
+
 /// Subjects by stream and id, and the deadlines of their blocks.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     table: BTreeMap<StreamKey, BTreeMap<SubscriberId, Subject>>,
-    deadlines: BTreeMap<Deadline, (StreamKey, SubscriberId, Action)>,
+    deadlines: BTreeMap<Deadline, Whom>,
 }
 
 impl Subjects {
@@ -145,6 +153,31 @@ impl Subjects {
         *bar = Bar { newest: in_force.version, in_force: Some(in_force) };
         let key = (in_force.deadline, in_force.version);
         self.deadlines.insert(key, (stream.clone(), subscriber.clone(), action));
+    }
+
+    /// Changes blocks in force that nothing newer is on its way to lift. `change` says
+    /// which it changed.
+    pub(super) fn change_blocks<T>(
+        &mut self,
+        mut change: impl FnMut(&mut InForce) -> Option<T>,
+    ) -> Vec<(Whom, T)> {
+        let all: Vec<Whom> = self.deadlines.values().cloned().collect();
+        let mut changed = Vec::new();
+        for (stream, subscriber, action) in all {
+            let Some(subject) = self.get_mut(&stream, &subscriber) else { continue };
+            let bar = subject.bar_mut(action);
+            let Some(mut in_force) = bar.in_force.filter(|block| block.version == bar.newest) else {
+                continue;
+            };
+            let old = (in_force.deadline, in_force.version);
+            let Some(what) = change(&mut in_force) else { continue };
+            bar.in_force = Some(in_force);
+            self.deadlines.remove(&old);
+            let whom = (stream, subscriber, action);
+            self.deadlines.insert((in_force.deadline, in_force.version), whom.clone());
+            changed.push((whom, what));
+        }
+        changed
     }
 
     /// Takes the block of a direction out of force.

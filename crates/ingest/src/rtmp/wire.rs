@@ -367,8 +367,7 @@ impl Wire {
 
     /// Tears the connection down; nothing that is queued anywhere is sent.
     pub(super) fn reset(&self) {
-        // It fails only on a socket that is not connected any more.
-        let _ = tcp::reset(self.fd());
+        tcp::reset(self.fd());
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -12,9 +12,9 @@ use session::{DataPlane, Order, What};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::lobby::Entry;
 use super::peer::{PeerEvent, PeerId, Shares};
-use super::sdp::{Negotiated, SdpError};
-use crate::arrivals::Arrival;
+use super::sdp::{Answer, Negotiated, SdpError};
 
 /// Told to a peer's owner, with the peer's name: one owner may have several.
 pub(crate) type Events = mpsc::Sender<(PeerId, PeerEvent)>;
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// A publisher arrives.
     Publish { arriving: Box<Arriving> },
     /// A player's answer.
-    Answer { id: PeerId, sdp: String, reply: oneshot::Sender<Result<(), SdpError>> },
+    Answer { id: PeerId, answer: Answer, reply: oneshot::Sender<Result<(), SdpError>> },
     /// A publisher's stream is live.
     Live { id: PeerId, live: GoneLive },
     /// An order of the peer's session.
@@ -57,8 +57,8 @@ pub(crate) struct Arriving {
     pub(crate) shares: Shares,
     /// Its flags.
     pub(crate) gate: Arc<Gate>,
-    /// Its place among those that have not connected.
-    pub(crate) arrival: Arrival,
+    /// Its places.
+    pub(crate) entry: Entry,
 }
 
 /// What a publisher writes to once it is live.
@@ -254,29 +254,24 @@ impl Reserved {
         self,
         made: Negotiated,
         shares: Shares,
-        arrival: Arrival,
+        entry: Entry,
         source: Source,
         hold: Hold,
     ) -> Result<PeerHandle, Busy> {
-        let arriving = self.arriving(made, shares, arrival);
+        let arriving = self.arriving(made, shares, entry);
         self.shard.send(Command::Play { arriving, source, hold })?;
         Ok(PeerHandle { id: self.id, gate: self.gate, shard: self.shard })
     }
 
     /// Puts a publisher on the shard.
-    pub(crate) fn publish(
-        self,
-        made: Negotiated,
-        shares: Shares,
-        arrival: Arrival,
-    ) -> Result<PeerHandle, Busy> {
-        let arriving = self.arriving(made, shares, arrival);
+    pub(crate) fn publish(self, made: Negotiated, shares: Shares, entry: Entry) -> Result<PeerHandle, Busy> {
+        let arriving = self.arriving(made, shares, entry);
         self.shard.send(Command::Publish { arriving })?;
         Ok(PeerHandle { id: self.id, gate: self.gate, shard: self.shard })
     }
 
-    fn arriving(&self, made: Negotiated, shares: Shares, arrival: Arrival) -> Box<Arriving> {
-        Box::new(Arriving { id: self.id, made, shares, gate: self.gate.clone(), arrival })
+    fn arriving(&self, made: Negotiated, shares: Shares, entry: Entry) -> Box<Arriving> {
+        Box::new(Arriving { id: self.id, made, shares, gate: self.gate.clone(), entry })
     }
 }
 
@@ -300,9 +295,9 @@ impl PeerHandle {
     }
 
     /// Gives a player's answer to its peer.
-    pub(crate) async fn answer(&self, sdp: String) -> Result<Result<(), SdpError>, Busy> {
+    pub(crate) async fn answer(&self, answer: Answer) -> Result<Result<(), SdpError>, Busy> {
         let (reply, answered) = oneshot::channel();
-        self.shard.send(Command::Answer { id: self.id, sdp, reply })?;
+        self.shard.send(Command::Answer { id: self.id, answer, reply })?;
         answered.await.map_err(|_| Busy)
     }
 
@@ -352,9 +347,10 @@ impl DataPlane for ShardPlane {
         let _ = self.shard.send(Command::Order { id: self.peer, order });
     }
 
-    fn kill(&self) {
+    fn kill(&self) -> bool {
         self.gate.kill();
         self.gate.release(&self.shard.bell);
+        true
     }
 }
 

@@ -22,6 +22,7 @@ use thiserror::Error;
 use super::command::Busy;
 use super::resources::ResourceId;
 use super::sdp::SdpError;
+use super::signalling::socket::{Caller, Socket};
 use super::{Core, signalling, whep, whip};
 
 /// More than any description that we read. A longer body is not read to its end.
@@ -123,7 +124,7 @@ impl Refusal {
             Self::BadStream | Self::Sdp(SdpError::Malformed) => StatusCode::BAD_REQUEST,
             Self::NotSdp => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Sdp(SdpError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Sdp(SdpError::TooLarge | SdpError::TooMany(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Sdp(SdpError::NoCodec | SdpError::FirstRefused) => StatusCode::NOT_ACCEPTABLE,
             Self::Busy(Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refused) => status(*refused),
@@ -319,12 +320,15 @@ async fn websocket(
     let known = app.filter(|app| webrtc.admission().settings(app).is_some());
     let Some(app) = known else { return Ok(plain(StatusCode::NOT_FOUND, "not found")) };
     let from = peer(&webrtc, &request);
+    let Some(idle) = webrtc.idle().enter(from, &app) else {
+        return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "too many connections that carry nothing"));
+    };
     let max = signalling::dialect::MAX_MESSAGE;
     let body = signalling::frames::limit(&request, body, max as u64).await?;
     let (response, out, frames) = actix_ws::handle(&request, body)?;
     let frames = frames.max_frame_size(max).aggregate_continuations().max_continuation_size(max);
     let webrtc = webrtc.into_inner();
-    actix_web::rt::spawn(signalling::socket::Socket::run(webrtc, app, from, out, frames));
+    actix_web::rt::spawn(Socket::run(webrtc, Caller { app, from, idle }, out, frames));
     Ok(response)
 }
 

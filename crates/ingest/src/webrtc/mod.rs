@@ -6,13 +6,17 @@
 
 mod addresses;
 mod command;
+mod crowd;
+mod door;
 mod egress;
 mod fanout;
 mod http;
 mod ingress;
 mod lipsync;
+mod lobby;
 mod outbox;
 mod packetiser;
+mod parsers;
 pub mod payload;
 mod peer;
 mod picture;
@@ -33,17 +37,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::web::ServiceConfig;
-use contract::{Clock, TrustedProxies};
+use contract::{Action, AppName, Clock, TrustedProxies};
 use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 use transcode::Slots;
 
-use command::ShardHandle;
+use command::{Busy, ShardHandle};
+use crowd::{Bounds, Crowd};
+use door::Drops;
+use lobby::{Entry, Lobby};
+use parsers::Parsers;
 use resources::Resources;
 use shard::ShardConfig;
-
-use crate::arrivals::{Arrivals, Limits};
 
 /// How WebRTC is served.
 #[derive(Debug, Clone)]
@@ -56,15 +62,13 @@ pub struct Config {
     /// Streams with B-frames that are decoded and encoded again at a time; further
     /// ones show key frames only. Each takes about a quarter of a core at 720p.
     pub transcodes: usize,
+    /// Peers at a time. Players leave an eighth of them to publishers.
+    pub max_peers: usize,
+    /// WebSockets at a time that neither publish nor play.
+    pub max_idle_sockets: usize,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
-
-/// Peers that have not connected. Each holds a session, a permit and a half of a
-/// connection for up to 20 s, so somebody who never connects leaves room for a
-/// dozen a second. Many share an address (CGNAT, a conference room), but few of
-/// them come in the same second.
-const ARRIVALS: Limits = Limits { all: 256, of_one: 32 };
 
 /// How soon it is noticed that the media thread has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -75,7 +79,9 @@ pub(crate) struct Core {
     admission: Admission,
     proxies: TrustedProxies,
     resources: Resources,
-    arrivals: Arrivals,
+    lobby: Lobby,
+    idle: Crowd,
+    parsers: Parsers,
     clock: Clock,
     stop: CancellationToken,
 }
@@ -97,8 +103,18 @@ impl Core {
         &self.resources
     }
 
-    const fn arrivals(&self) -> &Arrivals {
-        &self.arrivals
+    const fn parsers(&self) -> &Parsers {
+        &self.parsers
+    }
+
+    /// Counts sockets that carry nothing.
+    const fn idle(&self) -> &Crowd {
+        &self.idle
+    }
+
+    /// Lets a peer begin, if there is room for it.
+    fn enter(&self, from: IpAddr, app: &AppName, action: Action) -> Result<Entry, Busy> {
+        self.lobby.enter(from, app, action)
     }
 
     fn stopping(&self) -> CancellationToken {
@@ -110,27 +126,38 @@ impl Core {
     }
 }
 
+/// WebSockets that carry nothing. Pages wait on them for a click or for a stream; many
+/// of them may be behind one address, where an audience waits for it to begin.
+const fn idle_sockets(all: usize) -> Bounds {
+    Bounds { all, of_app: all, of_network: all.div_ceil(8) }
+}
+
 /// WebRTC, running.
 pub struct Webrtc {
     core: Arc<Core>,
     thread: Mutex<Option<JoinHandle<()>>>,
     local: SocketAddr,
     slots: Slots,
+    drops: Arc<Drops>,
 }
 
 impl Webrtc {
     /// Binds the port and starts the media thread.
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let Config { listen, announced, transcodes, proxies } = config;
+        let Config { listen, announced, transcodes, max_peers, max_idle_sockets, proxies } = config;
         let slots = Slots::new(transcodes);
-        let started =
-            shard::spawn(ShardConfig { listen, announced, slots: slots.clone(), clock: clock.clone() });
+        let drops = Arc::new(Drops::default());
+        let (shared, counted) = (slots.clone(), drops.clone());
+        let config = ShardConfig { listen, announced, slots: shared, drops: counted, clock: clock.clone() };
+        let started = shard::spawn(config);
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
-        let arrivals = Arrivals::new(ARRIVALS);
-        let core = Arc::new(Core { shard, admission, proxies, resources, arrivals, clock, stop });
-        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots }))
+        let (lobby, parsers) = (Lobby::new(max_peers), Parsers::new());
+        let idle = Crowd::new(idle_sockets(max_idle_sockets));
+        let core = Core { shard, admission, proxies, resources, lobby, idle, parsers, clock, stop };
+        let core = Arc::new(core);
+        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots, drops }))
     }
 
     /// Where it listens.
@@ -141,6 +168,21 @@ impl Webrtc {
     /// Streams whose pictures are decoded and encoded again now.
     pub fn transcodes(&self) -> usize {
         self.slots.taken()
+    }
+
+    /// Peers now, connected or on their way in.
+    pub fn peers(&self) -> usize {
+        self.core.lobby.peers()
+    }
+
+    /// Peers that lost their place on their way in to one from a network with fewer.
+    pub fn displaced(&self) -> u64 {
+        self.core.lobby.displaced()
+    }
+
+    /// Datagrams that no peer was given since the start: why, and how many.
+    pub fn dropped_datagrams(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.drops.totals()
     }
 
     /// Waits for the media thread, which was told to stop.

@@ -1,6 +1,5 @@
 //! One connection in one role: str0m, and what it carries.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -12,25 +11,26 @@ use session::What;
 use str0m::change::SdpPendingOffer;
 use str0m::format::Codec;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid};
-use str0m::net::Receive;
 use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use super::command::{Arriving, Events};
+use super::crowd::Member;
 use super::egress::{Egress, Pumped};
 use super::fanout::{Place, View};
 use super::ingress::{Announced, Ingress, Rtp};
+use super::lobby::{Entry, PeerPlace};
 use super::outbox::{Outbox, is_media};
-use super::sdp::{self, SdpError};
-use crate::arrivals::Arrival;
+use super::sdp::{self, Answer, SdpError};
 
 /// A peer that has not connected by then is gone; browsers give up after 15 s.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// No datagram for so long ends a connection. Browsers check consent every 5 s
 /// (RFC 7675 §5.1).
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
-/// Addresses that one peer may be heard from at a time.
-const MAX_REMOTES: usize = 8;
+/// A connected peer is heard more often than this: browsers check every 2.5 s. A client
+/// that connects anew from the same port, without a goodbye, waits so long.
+const TALKING: Duration = Duration::from_secs(3);
 
 /// Names a peer within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ pub(crate) enum Gone {
     Left,
     /// The peer fell silent.
     Silent,
-    /// It never connected.
+    /// It never connected, or not before its place was given to another.
     NeverConnected,
     /// The peer broke the protocol.
     Broken,
@@ -93,7 +93,6 @@ pub(crate) struct Peer {
     mids: Vec<Mid>,
     role: Role,
     shares: Shares,
-    remotes: Vec<SocketAddr>,
     timeout: Instant,
     /// When the shard will look at it again.
     pub(crate) scheduled: Option<Instant>,
@@ -101,7 +100,9 @@ pub(crate) struct Peer {
     heard: Instant,
     connected: bool,
     /// Its place among those that have not connected, until it has.
-    arrival: Option<Arrival>,
+    arrival: Option<Member>,
+    /// Its place among all peers.
+    _place: PeerPlace,
     gone: Option<Gone>,
     /// A player asked for a key frame.
     keyframe_wanted: bool,
@@ -132,20 +133,21 @@ impl Peer {
     }
 
     fn new(arriving: Arriving, role: Role, now: Instant) -> Self {
-        let Arriving { id, made, shares, arrival, .. } = arriving;
+        let Arriving { id, made, shares, entry, .. } = arriving;
+        let Entry { arrival, place } = entry;
         Self {
             id,
             rtc: made.rtc,
             mids: made.mids,
             role,
             shares,
-            remotes: Vec::new(),
             timeout: now,
             scheduled: None,
             born: now,
             heard: now,
             connected: false,
             arrival: Some(arrival),
+            _place: place,
             gone: None,
             keyframe_wanted: false,
         }
@@ -162,10 +164,10 @@ impl Peer {
     }
 
     /// Takes a player's answer.
-    pub(crate) fn answer(&mut self, sdp: &str) -> Result<(), SdpError> {
+    pub(crate) fn answer(&mut self, answer: Answer) -> Result<(), SdpError> {
         let Role::Player { egress, pending, .. } = &mut self.role else { return Err(SdpError::Malformed) };
         let pending = pending.take().ok_or(SdpError::Malformed)?;
-        sdp::accept_answer(&mut self.rtc, pending, sdp)?;
+        sdp::accept_answer(&mut self.rtc, pending, answer)?;
         egress.negotiate(&mut self.rtc, &self.mids);
         if egress.is_negotiated() { Ok(()) } else { Err(SdpError::NoCodec) }
     }
@@ -176,27 +178,29 @@ impl Peer {
         self.rtc.accepts(input)
     }
 
-    /// Remembers an address that it is heard from; the one that is forgotten for
-    /// it, if any.
-    pub(crate) fn learn(&mut self, from: SocketAddr) -> Option<SocketAddr> {
-        if self.remotes.contains(&from) {
-            return None;
-        }
-        self.remotes.push(from);
-        (self.remotes.len() > MAX_REMOTES).then(|| self.remotes.remove(0))
+    /// Whether it is connected and was heard a moment ago: then no other peer sends from
+    /// where it does, whatever a datagram says of its origin.
+    pub(crate) fn is_talking(&self, now: Instant) -> bool {
+        self.connected && now.saturating_duration_since(self.heard) < TALKING
     }
 
-    /// Addresses that it was heard from.
-    pub(crate) fn remotes(&self) -> &[SocketAddr] {
-        &self.remotes
+    /// Whether ICE and DTLS are through.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// As if ICE and DTLS were through.
+    #[cfg(test)]
+    pub(crate) fn set_connected(&mut self) {
+        self.connected = true;
     }
 
     /// Takes a datagram.
-    pub(crate) fn receive(&mut self, receive: Receive<'_>, size: usize, now: Instant, wall: WallMs) {
+    pub(crate) fn receive(&mut self, input: Input<'_>, size: usize, now: Instant, wall: WallMs) {
         self.heard = now;
         self.shares.traffic.heard(wall);
         self.shares.traffic.received(size);
-        self.feed(Input::Receive(now, receive));
+        self.feed(input);
     }
 
     fn feed(&mut self, input: Input<'_>) {
@@ -214,7 +218,9 @@ impl Peer {
         if self.connected && silent {
             self.gone.get_or_insert(Gone::Silent);
         }
-        if !self.connected && now.saturating_duration_since(self.born) > CONNECT_LIMIT {
+        let displaced = self.arrival.as_ref().is_some_and(Member::is_displaced);
+        let late = now.saturating_duration_since(self.born) > CONNECT_LIMIT;
+        if !self.connected && (late || displaced) {
             self.gone.get_or_insert(Gone::NeverConnected);
         }
         if let Role::Publisher { ingress, .. } = &mut self.role {

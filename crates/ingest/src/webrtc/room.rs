@@ -1,6 +1,8 @@
 //! Everybody on a shard: who they are, how datagrams find them, and what they
 //! play.
 
+mod delivery;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
@@ -11,18 +13,16 @@ use std::time::{Duration, Instant};
 use contract::session::SetStanding;
 use contract::{Now, StreamKey};
 use session::{Order, What};
-use str0m::Input;
-use str0m::ice::StunMessage;
-use str0m::net::{Protocol, Receive};
 use transcode::Slots;
 
 use super::addresses::Addresses;
 use super::command::{Arriving, Bell, Command, Gate, GoneLive, Hold, Source};
+use super::door::{Drops, FrontDoor};
 use super::egress::Pumped;
 use super::outbox::Outbox;
 use super::peer::{Gone, Peer, PeerEvent, PeerId};
 use super::streams::{StreamId, Streams};
-use super::udp::{Datagram, Udp};
+use super::udp::Udp;
 
 /// Players whose stream is not live look for a new publisher so often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -34,6 +34,7 @@ struct Seat {
     peer: Peer,
     gate: Arc<Gate>,
     ufrag: String,
+    door: FrontDoor,
     /// Given back when the seat is left.
     _hold: Option<Hold>,
     source: Option<Source>,
@@ -58,10 +59,26 @@ pub(crate) struct Room {
     look: Instant,
     outbox: Outbox,
     addresses: Arc<Addresses>,
+    drops: Arc<Drops>,
+}
+
+/// What a room works with.
+pub(crate) struct Fittings {
+    /// Where it is reached.
+    pub(crate) addresses: Arc<Addresses>,
+    /// Wakes it.
+    pub(crate) bell: Arc<Bell>,
+    /// Room for transcoded streams.
+    pub(crate) slots: Slots,
+    /// Datagrams that the kernel takes in one call.
+    pub(crate) max_segments: usize,
+    /// Counts datagrams that are dropped.
+    pub(crate) drops: Arc<Drops>,
 }
 
 impl Room {
-    pub(crate) fn new(addresses: Arc<Addresses>, bell: Arc<Bell>, slots: Slots, max_segments: usize) -> Self {
+    pub(crate) fn new(fittings: Fittings) -> Self {
+        let Fittings { addresses, bell, slots, max_segments, drops } = fittings;
         Self {
             seats: HashMap::new(),
             by_ufrag: HashMap::new(),
@@ -73,6 +90,7 @@ impl Room {
             look: Instant::now(),
             outbox: Outbox::new(max_segments),
             addresses,
+            drops,
         }
     }
 
@@ -89,8 +107,8 @@ impl Room {
                 self.arrive(*arriving, Peer::player, Some((source, hold)), udp, now);
             }
             Command::Publish { arriving } => self.arrive(*arriving, Peer::publisher, None, udp, now),
-            Command::Answer { id, sdp, reply } => {
-                let answered = self.with(id, |seat| seat.peer.answer(&sdp));
+            Command::Answer { id, answer, reply } => {
+                let answered = self.with(id, |seat| seat.peer.answer(answer));
                 // A peer that is gone drops the reply; so does an asker that left.
                 if let Some(answered) = answered {
                     let _ = reply.send(answered);
@@ -135,6 +153,7 @@ impl Room {
             peer,
             gate,
             ufrag,
+            door: FrontDoor::new(),
             _hold: hold,
             source,
             plays: None,
@@ -160,45 +179,6 @@ impl Room {
         }
         self.publishers.insert(key, id);
         self.settle(id, udp, now);
-    }
-
-    /// Takes a datagram to whom it is for.
-    pub(crate) fn datagram(&mut self, datagram: &Datagram<'_>, udp: &Udp, now: Now) {
-        let to = self.addresses.meant(datagram.to);
-        // Anybody's bytes: they can make no peer pay for what they do to the parser.
-        let parsed = catch_unwind(AssertUnwindSafe(|| {
-            let receive = Receive::new(Protocol::Udp, datagram.from, to, datagram.bytes).ok()?;
-            self.route(datagram).map(|id| (receive, id))
-        }));
-        let Ok(Some((receive, id))) = parsed else { return };
-        let input = Input::Receive(now.mono, receive);
-        let known = self.by_address.get(&datagram.from) == Some(&id);
-        if !known && self.with(id, |seat| seat.peer.accepts(&input)) != Some(true) {
-            return;
-        }
-        if !known && let Some(seat) = self.seats.get_mut(&id) {
-            let forgotten = seat.peer.learn(datagram.from);
-            self.by_address.insert(datagram.from, id);
-            if let Some(old) = forgotten {
-                self.by_address.remove(&old);
-            }
-        }
-        let Input::Receive(_, receive) = input else { return };
-        let size = datagram.bytes.len();
-        self.with(id, |seat| seat.peer.receive(receive, size, now.mono, now.wall));
-        self.settle(id, udp, now);
-    }
-
-    fn route(&self, datagram: &Datagram<'_>) -> Option<PeerId> {
-        // A browser may open its next connection from the port of its last, so a
-        // name counts for more than an address.
-        let is_stun = datagram.bytes.first().is_some_and(|&first| first < 4);
-        let name = is_stun.then(|| StunMessage::parse(datagram.bytes).ok()).flatten();
-        let named = name.as_ref().and_then(|stun| stun.split_username()).map(|(local, _)| local);
-        match named {
-            Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
-            None => self.by_address.get(&datagram.from).copied(),
-        }
     }
 
     /// Does something with a peer. One that makes our code panic is closed.
@@ -449,11 +429,7 @@ impl Room {
         let Some(mut seat) = self.seats.remove(&id) else { return };
         seat.gate.set_gone();
         self.by_ufrag.remove(&seat.ufrag);
-        for address in seat.peer.remotes() {
-            if self.by_address.get(address) == Some(&id) {
-                self.by_address.remove(address);
-            }
-        }
+        seat.door.routes().iter().for_each(|&address| self.unmap(id, address));
         if let Some(stream) = seat.plays {
             self.streams.leave(stream, id);
         }

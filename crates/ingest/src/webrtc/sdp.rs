@@ -1,5 +1,7 @@
 //! Offers and answers: what browsers need, and what we refuse.
 
+mod outline;
+
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -12,12 +14,8 @@ use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 use thiserror::Error;
 
-/// Chromium's offers have 4-8 kB; the SDK's with every codec stays below 20.
-const MAX_SDP: usize = 64 << 10;
-/// Lines of such an SDP.
-const MAX_LINES: usize = 1500;
-/// A publisher or player has three sections here.
-const MAX_SECTIONS: usize = 8;
+use outline::{outline, sections};
+
 /// Payload type, its retransmissions, packetisation mode 1, and profile.
 type H264Label = (u8, u8, bool, u32);
 /// First choice first. Constrained Baseline is the label of choice: parameter sets say
@@ -41,6 +39,9 @@ pub(crate) enum SdpError {
     /// Larger than any browser's.
     #[error("the description is too large")]
     TooLarge,
+    /// More lines of one kind than any browser's.
+    #[error("the description has too many lines of one kind: {0}")]
+    TooMany(&'static str),
     /// Not SDP, or not what RFC 8829 makes of it.
     #[error("the description is malformed")]
     Malformed,
@@ -84,6 +85,8 @@ impl fmt::Debug for Negotiated {
 struct Section {
     kind: Option<MediaKind>,
     refused: bool,
+    /// Whether it names a codec of ours.
+    has_codec: bool,
 }
 
 /// An offer to a player (C§8.4): audio first, a data channel named `label`.
@@ -108,14 +111,29 @@ pub(crate) fn offer(
     Some(Negotiated { rtc, mids, pending: Some(pending), sdp: offer.to_sdp_string() })
 }
 
-/// Takes a player's answer to our offer.
-pub(crate) fn accept_answer(rtc: &mut Rtc, pending: SdpPendingOffer, sdp: &str) -> Result<(), SdpError> {
-    let sections = check(sdp)?;
-    if sections.first().is_some_and(|first| first.refused) {
+/// A player's answer, read.
+#[derive(Debug)]
+pub(crate) struct Answer(SdpAnswer);
+
+/// Reads a player's answer to our offer.
+pub(crate) fn read_answer(sdp: &str) -> Result<Answer, SdpError> {
+    let answered = outline(sdp)?;
+    if answered.sections.first().is_some_and(|first| first.refused) {
         return Err(SdpError::FirstRefused);
     }
-    let answer = SdpAnswer::from_sdp_string(sdp).map_err(|_| SdpError::Malformed)?;
-    rtc.sdp_api().accept_answer(pending, answer).map_err(|_| SdpError::Malformed)
+    SdpAnswer::from_sdp_string(&answered.text).map(Answer).map_err(|_| SdpError::Malformed)
+}
+
+/// Takes a player's answer to our offer.
+pub(crate) fn accept_answer(rtc: &mut Rtc, pending: SdpPendingOffer, answer: Answer) -> Result<(), SdpError> {
+    rtc.sdp_api().accept_answer(pending, answer.0).map_err(|_| SdpError::Malformed)
+}
+
+/// Whether an offer is worth to be parsed. Costs a walk over its lines.
+pub(crate) fn look(sdp: &str) -> Result<(), SdpError> {
+    let offered = outline(sdp)?.sections;
+    let taken: Vec<Section> = offered.iter().copied().filter(|section| section.has_codec).collect();
+    accepts(&offered, &taken)
 }
 
 /// Answers a publisher's offer.
@@ -137,8 +155,8 @@ pub(crate) fn answer_player(
 }
 
 fn answer(role: Role, sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Result<Negotiated, SdpError> {
-    let offered = check(sdp)?;
-    let offer = SdpOffer::from_sdp_string(&one_way(role, sdp)).map_err(|_| SdpError::Malformed)?;
+    let offered = outline(sdp)?;
+    let offer = SdpOffer::from_sdp_string(&one_way(role, &offered.text)).map_err(|_| SdpError::Malformed)?;
     // A player that takes only mode 0 could not put our fragments together.
     let codecs = match role {
         Role::Publisher => &H264[..],
@@ -148,7 +166,7 @@ fn answer(role: Role, sdp: &str, candidates: Vec<Candidate>, now: Instant) -> Re
     let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| SdpError::Malformed)?;
     let sdp = answer.to_sdp_string();
     let answered = sections(&sdp);
-    accepts(&offered, &answered)?;
+    accepts(&offered.sections, &answered)?;
     let mids = mids(&sdp).into_iter().filter(|&mid| rtc.media(mid).is_some_and(|m| !m.disabled())).collect();
     Ok(Negotiated { rtc, mids, pending: None, sdp })
 }
@@ -243,39 +261,6 @@ fn certificate() -> Option<DtlsCert> {
     static CERTIFICATE: OnceLock<Option<DtlsCert>> = OnceLock::new();
     let make = || str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
     CERTIFICATE.get_or_init(make).clone()
-}
-
-fn check(sdp: &str) -> Result<Vec<Section>, SdpError> {
-    if sdp.len() > MAX_SDP || sdp.lines().count() > MAX_LINES {
-        return Err(SdpError::TooLarge);
-    }
-    let sections = sections(sdp);
-    match sections.len() {
-        0 => Err(SdpError::Malformed),
-        n if n > MAX_SECTIONS => Err(SdpError::TooLarge),
-        _ => Ok(sections),
-    }
-}
-
-fn sections(sdp: &str) -> Vec<Section> {
-    let mut out: Vec<Section> = Vec::new();
-    for line in sdp.lines() {
-        if let Some(line) = line.strip_prefix("m=") {
-            let mut words = line.split(' ');
-            let kind = match words.next() {
-                Some("audio") => Some(MediaKind::Audio),
-                Some("video") => Some(MediaKind::Video),
-                _ => None,
-            };
-            out.push(Section { kind, refused: words.next() == Some("0") });
-        } else if line.trim_end() == "a=bundle-only"
-            && let Some(last) = out.last_mut()
-        {
-            // Port 0 then only says that another section carries it (RFC 8843 §7.2.1).
-            last.refused = false;
-        }
-    }
-    out
 }
 
 fn mids(sdp: &str) -> Vec<Mid> {

@@ -19,7 +19,8 @@ use transcode::Slots;
 
 use super::addresses::Addresses;
 use super::command::{Bell, Command, QUEUE, ShardHandle};
-use super::room::Room;
+use super::door::Drops;
+use super::room::{Fittings, Room};
 use super::udp::{Inbox, Udp};
 
 const BELL: Token = Token(0);
@@ -40,6 +41,8 @@ pub(crate) struct ShardConfig {
     pub(crate) announced: Vec<IpAddr>,
     /// Room for transcoded streams.
     pub(crate) slots: Slots,
+    /// Counts datagrams that are dropped.
+    pub(crate) drops: Arc<Drops>,
     /// Time.
     pub(crate) clock: Clock,
 }
@@ -66,7 +69,8 @@ pub(crate) fn spawn(config: ShardConfig) -> io::Result<(ShardHandle, SocketAddr,
     let addresses = Arc::new(Addresses::new(local, &config.announced, interfaces));
     let (commands, queue) = sync_channel(QUEUE);
     let handle = ShardHandle { queue: commands, bell: bell.clone(), addresses: addresses.clone() };
-    let room = Room::new(addresses, bell.clone(), config.slots, udp.max_segments());
+    let (slots, drops, max_segments) = (config.slots, config.drops, udp.max_segments());
+    let room = Room::new(Fittings { addresses, bell: bell.clone(), slots, max_segments, drops });
     let clock = config.clock;
     let mut shard = Shard { poll, udp, inbox: Inbox::new(), bell, queue, room, clock, stopping: false };
     let thread = std::thread::Builder::new().name("webrtc-shard".to_owned()).spawn(move || shard.run())?;

@@ -24,7 +24,7 @@ async fn play(
     request: &HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
-    let posted = http::read(webrtc, request, body).await?;
+    let mut posted = http::read(webrtc, request, body).await?;
     let asks = Request {
         action: Action::Play,
         stream: posted.stream.clone(),
@@ -32,19 +32,21 @@ async fn play(
         peer: posted.peer,
         protocol: Protocol::Whep,
     };
-    let arrival = webrtc.arrivals().enter(posted.peer).ok_or(Busy)?;
+    let entry = webrtc.enter(posted.peer, &posted.stream.app, Action::Play)?;
     let pass = webrtc.admission().ask(asks).await?;
     let reserved = webrtc.shard().reserve();
     let player = pass.attach(reserved.plane(None)).await?.play().await?;
     if player.live.borrow().is_none() {
         return Err(session::Refused::from(PlayRefused::NotLive).into());
     }
-    let made = sdp::answer_player(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;
+    let (offer, candidates) = (std::mem::take(&mut posted.offer), webrtc.shard().candidates());
+    let now = webrtc.now();
+    let made = webrtc.parsers().run(move || sdp::answer_player(&offer, candidates, now)).await?;
     let answer = made.sdp.clone();
     let (standing, traffic) = (player.link.standing.clone(), player.link.traffic.clone());
     let shares = Shares { standing, traffic, owner: None };
     let source = Source { stream: posted.stream.clone(), live: player.live };
-    let peer = reserved.play(made, shares, arrival, source, Box::new(player.link))?;
+    let peer = reserved.play(made, shares, entry, source, Box::new(player.link))?;
     let id = ResourceId::random().ok_or(Busy)?;
     webrtc.resources().add(id.clone(), request.path().to_owned(), Resource::Player(peer));
     Ok(http::created(&posted, &id, answer))

@@ -30,15 +30,19 @@ async fn publish(
     request: &HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
-    let posted = http::read(&webrtc, request, body).await?;
-    let arrival = webrtc.arrivals().enter(posted.peer).ok_or(Busy)?;
+    let mut posted = http::read(&webrtc, request, body).await?;
     // Before auth is asked: leave to publish fences the subscriber's own live
-    // stream, which a broken description must not cost him.
-    let made = sdp::answer_publisher(&posted.offer, webrtc.shard().candidates(), webrtc.now())?;
+    // stream, which a broken description must not cost it. It is not parsed yet: that
+    // takes as long as its lines say, and is done for peers that may publish.
+    sdp::look(&posted.offer)?;
+    let entry = webrtc.enter(posted.peer, &posted.stream.app, Action::Publish)?;
     let pass = webrtc.admission().ask(asks(&posted)).await?;
     // Whether it goes live is decided when its media comes; a stream that is
     // taken now is refused now (C§16.11).
     pass.look_for_place().await?;
+    let (offer, candidates) = (std::mem::take(&mut posted.offer), webrtc.shard().candidates());
+    let now = webrtc.now();
+    let made = webrtc.parsers().run(move || sdp::answer_publisher(&offer, candidates, now)).await?;
     let answer = made.sdp.clone();
     let (owner, events) = mpsc::channel(MAX_EVENTS);
     let reserved = webrtc.shard().reserve();
@@ -46,7 +50,7 @@ async fn publish(
     let entrant = pass.attach(reserved.plane(Some(owner.clone()))).await?;
     let (standing, traffic) = (entrant.standing(), entrant.traffic());
     let shares = Shares { standing, traffic, owner: Some(owner.clone()) };
-    let peer = reserved.publish(made, shares, arrival)?;
+    let peer = reserved.publish(made, shares, entry)?;
     let ended = webrtc.stopping().child_token();
     let id = ResourceId::random().ok_or(Busy)?;
     let resource = Resource::Publisher(ended.clone());

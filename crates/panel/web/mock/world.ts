@@ -40,6 +40,7 @@ export class World {
     { email: 'ben@example.org', firstName: 'Ben', lastName: '', userType: 'USER', appNameUserType: { system: 'USER' } },
     { email: 'a.very.long.address.of.somebody@a-department.example.org', firstName: 'Christina', lastName: 'Vandenberghe', userType: 'READ_ONLY', appNameUserType: { system: 'READ_ONLY' } },
   ];
+  guessed = { derived: true, subscribers: ['viewer-00001'] };
   subscribers = Array.from({ length: 10_000 }, (_, n) => ({
     subscriberId: n === 0 ? 'lastpeony' : `viewer-${String(n).padStart(5, '0')}`, subscriberName: n % 3 ? null : 'Somebody with a name', streamId: 's', type: n % 7 ? 'play' : 'publish',
     connected: n % 5 === 0, currentConcurrentConnections: n % 5 === 0 ? 1 : 0, concurrentConnectionsLimit: n % 11 ? 1 : -1,
@@ -119,6 +120,12 @@ export class World {
       const search = url.searchParams.get('search') ?? '';
       const all = this.subscribers.filter((s) => s.subscriberId.includes(search));
       return ok(all.slice(Number(found[1]), Number(found[1]) + Math.min(50, Number(found[2]))), { 'x-total-count': String(all.length) });
+    }
+    if (is('GET', /\/guesses$/)) return ok(this.guessed);
+    if ((found = is('DELETE', /\/guesses(?:\/([^/]+))?$/))) {
+      const sid = found[1];
+      this.guessed = sid ? { ...this.guessed, subscribers: this.guessed.subscribers.filter((one) => one !== sid) } : { ...this.guessed, derived: false };
+      return yes();
     }
     if (is('GET', /\/totp$/)) return yes(String(Math.floor(Date.now() / 60_000) % 1_000_000).padStart(6, '0'));
     if ((found = is('PUT', /\/subscribers\/([^/]+)\/block\/(\d+)\/(\w+)$/))) {

@@ -1,17 +1,13 @@
 //! Streams in AMS's words (C§3.1): one table says for each field what type it has,
 //! what it is when nobody set it, and who sets it.
 
-use contract::registry::{LiveView, StreamRecord, StreamView};
+use contract::registry::{LiveView, MAX_RECORD, StreamRecord, StreamView};
 use contract::{Protocol, WallMs};
 use serde_json::{Map, Value, json};
 
 use crate::body::Fields;
 use crate::dialect::{CannotCreate, Refused};
 use crate::dto::statistics::bit_rate;
-
-/// What callers keep with a stream and Sluice does not read; in bytes of JSON. A
-/// page of fifty is then 3 MiB at most.
-const MAX_ATTRIBUTES: usize = 64 << 10;
 
 /// Who sets a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -308,9 +304,7 @@ impl BroadcastEdit {
         record.webrtc_limit = self.webrtc_limit.unwrap_or(record.webrtc_limit);
         record.hls_limit = self.hls_limit.unwrap_or(record.hls_limit);
         record.attributes.extend(self.kept);
-        let size = serde_json::to_vec(&record.attributes).map_or(usize::MAX, |json| json.len());
-        let size = size.saturating_add(record.name.as_deref().map_or(0, str::len));
-        if size > MAX_ATTRIBUTES { Err(Refused::TooLarge(MAX_ATTRIBUTES)) } else { Ok(()) }
+        if record.fits() { Ok(()) } else { Err(Refused::RecordTooLarge(MAX_RECORD)) }
     }
 }
 

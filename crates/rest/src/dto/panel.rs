@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use contract::audit::{AuditEntry, Deed};
+use contract::auth::Guessed;
 use contract::registry::{PlayerCounts, SessionPage, SessionView, StreamRow};
 use contract::settings::{SettingKind, SettingRow};
 use contract::{Action, AppName, Standing, StreamId, SubscriberId, WallMs};
@@ -93,6 +94,20 @@ impl From<&StreamRow> for StreamLine {
             players,
             keyframes_only: live.is_some_and(|live| live.keyframes_only),
         }
+    }
+}
+
+/// Which codes are being guessed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GuessedCodes {
+    derived: bool,
+    subscribers: Vec<SubscriberId>,
+}
+
+impl From<Guessed> for GuessedCodes {
+    fn from(guessed: Guessed) -> Self {
+        Self { derived: guessed.derived, subscribers: guessed.subscribers }
     }
 }
 

@@ -70,6 +70,22 @@ async fn every_change_says_who_did_what_to_whom() {
             "session 7",
         ),
         (
+            TestRequest::delete(),
+            "/rest/v2/panel/streams/LiveApp/cam/guesses/alice".to_owned(),
+            "",
+            Deed::ForgiveGuesses,
+            alice,
+            "",
+        ),
+        (
+            TestRequest::delete(),
+            "/rest/v2/panel/streams/LiveApp/cam/guesses".to_owned(),
+            "",
+            Deed::ForgiveGuesses,
+            stream,
+            "all who have no secret of their own",
+        ),
+        (
             TestRequest::post(),
             "/rest/v2/users".to_owned(),
             user,

@@ -105,11 +105,14 @@ async fn what_cannot_be_made_is_said_in_amss_words() {
         let reply = world.post(&at("/create"), body).await;
         assert_eq!((reply.status, reply.json()), (StatusCode::BAD_REQUEST, no_in_field(text)), "{body}");
     }
-    let large = format!(r#"{{"metaData":"{}"}}"#, "a".repeat(70_000));
-    let reply = world.post(&at("/create"), &large).await;
-    let expected = (StatusCode::PAYLOAD_TOO_LARGE, no("Request body is larger than 65536 bytes"));
-    assert_eq!((reply.status, reply.json()), expected);
+    let with = |length| format!(r#"{{"metaData":"{}"}}"#, "a".repeat(length));
+    let reply = world.post(&at("/create"), &with(MAX_RECORD)).await;
+    let expected = no("The stream's fields are larger than 23552 bytes together");
+    assert_eq!((reply.status, reply.json()), (StatusCode::PAYLOAD_TOO_LARGE, expected));
     assert!(world.asked().is_empty());
+    let reply = world.post(&at("/create"), &with(MAX_RECORD - 1024)).await;
+    assert_eq!(reply.status, StatusCode::OK, "what is left is for the other fields");
+    world.asked();
 
     world.script().create_stream = Err(CreateStreamError::Taken);
     let reply = world.post(&at("/create"), r#"{"streamId":"cam"}"#).await;

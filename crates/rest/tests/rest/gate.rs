@@ -18,6 +18,7 @@ const LOOK: &[(&str, &str)] = &[
     ("GET", "/rest/v2/panel/me"),
     ("GET", "/rest/v2/panel/streams"),
     ("GET", "/rest/v2/panel/streams/LiveApp/cam"),
+    ("GET", "/rest/v2/panel/streams/LiveApp/cam/guesses"),
     ("GET", "/rest/v2/panel/streams/LiveApp/cam/preview"),
     ("GET", "/rest/v2/panel/addresses"),
     ("GET", "/rest/v2/panel/settings"),
@@ -33,6 +34,8 @@ const OPERATE: &[(&str, &str)] = &[
     ("PUT", "/LiveApp/rest/v2/broadcasts/cam/subscribers/alice/block/60/play"),
     ("GET", "/LiveApp/rest/v2/broadcasts/cam/subscribers/alice/totp"),
     ("DELETE", "/rest/v2/panel/streams/LiveApp/cam/sessions/7"),
+    ("DELETE", "/rest/v2/panel/streams/LiveApp/cam/guesses"),
+    ("DELETE", "/rest/v2/panel/streams/LiveApp/cam/guesses/alice"),
 ];
 const ADMINISTER: &[(&str, &str)] = &[
     ("POST", "/rest/v2/applications/settings/LiveApp"),

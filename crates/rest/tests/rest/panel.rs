@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
 use contract::accounts::Role;
+use contract::auth::Guessed;
 use contract::registry::*;
 use contract::settings::{SettingKind, SettingRow};
 use contract::*;
@@ -203,6 +204,30 @@ async fn one_session_is_stopped_by_its_number() {
     assert_eq!(stop("8").await.json()["success"], false);
     assert_eq!(stop("x").await.status, StatusCode::NOT_FOUND);
     assert_eq!(world.noted().len(), 1);
+}
+
+#[actix_web::test]
+async fn it_is_seen_whose_codes_are_guessed_and_the_slow_down_is_lifted() {
+    let world = World::new();
+    let path = "/rest/v2/panel/streams/LiveApp/c/guesses";
+    assert_eq!(get(&world, path).await, json!({"derived": false, "subscribers": []}));
+    world.script().list_guessed =
+        Guessed { derived: true, subscribers: vec![SubscriberId::parse("alice").unwrap()] };
+    assert_eq!(get(&world, path).await, json!({"derived": true, "subscribers": ["alice"]}));
+    world.asked();
+    let cookie = world.log_in(Role::User).await;
+    let lift =
+        async |rest: &str| world.remote(TestRequest::delete(), &format!("{path}{rest}"), &cookie).await;
+    for (rest, subscriber) in [("", "None"), ("/alice", "Some(alice)")] {
+        assert_eq!(lift(rest).await.json()["success"], true);
+        let asked = world.asked();
+        assert!(asked.last().unwrap().ends_with(&format!("subscriber: {subscriber} }}")), "{asked:?}");
+    }
+    assert_eq!(lift("/a%00b").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.noted().len(), 2);
+    world.script().forgive_guesses = false;
+    assert_eq!(lift("").await.status, StatusCode::SERVICE_UNAVAILABLE, "auth did not hear it");
+    assert!(world.noted().is_empty());
 }
 
 #[actix_web::test]

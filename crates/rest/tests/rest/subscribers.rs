@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
 use contract::auth::*;
+use contract::session::Fenced;
 use contract::{Action, Protocol, SubscriberId, TotpCode, WallMs};
 use serde_json::json;
 
@@ -396,11 +397,16 @@ async fn a_block_of_nonsense_changes_nothing() {
 }
 
 #[actix_web::test]
-async fn a_block_that_is_not_on_disk_is_not_acknowledged() {
+async fn a_block_that_is_not_on_disk_or_not_silent_is_not_acknowledged() {
     let world = World::new();
     world.script().block = Err(NotStored);
     let reply = world.put(&at("/subscribers/alice/block/120/play")).await;
     let text = "The block could not be stored; it holds only until the server restarts";
+    assert_eq!((reply.status, reply.json()), (StatusCode::OK, no(text)));
+    world.script().block = Ok(Blocked { until: NOW, stopped: 1, fenced: Fenced::Uncertain });
+    let reply = world.put(&at("/subscribers/alice/block/120/play")).await;
+    let text =
+        "The block holds, but this system resets no connection: media that was under way may still arrive";
     assert_eq!((reply.status, reply.json()), (StatusCode::OK, no(text)));
     world.script().unblock = Err(NotStored);
     let reply = world.put(&at("/subscribers/alice/block/0/play")).await;

@@ -15,6 +15,7 @@ use contract::accounts::*;
 use contract::audit::*;
 use contract::auth::*;
 use contract::registry::*;
+use contract::session::Fenced;
 use contract::settings::*;
 use contract::*;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub(crate) struct Script {
     pub(crate) issue_code: Result<TotpCode, IssueCodeError>,
     pub(crate) issue_preview: Secret<String>,
     pub(crate) list_subscribers: SubscriberPage,
+    pub(crate) list_guessed: Guessed,
+    pub(crate) forgive_guesses: bool,
     pub(crate) list_events: EventPage,
     pub(crate) get_subscriber: Option<SubscriberView>,
     pub(crate) get_stream: Option<StreamView>,
@@ -68,13 +71,15 @@ impl Default for Script {
         Self {
             asked: Vec::new(),
             patch: Value::Null,
-            block: Ok(Blocked { until: NOW, stopped: 1 }),
+            block: Ok(Blocked { until: NOW, stopped: 1, fenced: Fenced::Closed }),
             unblock: Ok(()),
             put_subscriber: Ok(()),
             remove_subscriber: Ok(1),
             issue_code: TotpCode::parse("001891").ok_or(IssueCodeError::NoSecret),
             issue_preview: Secret::new("a pass".to_owned()),
             list_subscribers: SubscriberPage::default(),
+            list_guessed: Guessed::default(),
+            forgive_guesses: true,
             list_events: EventPage::default(),
             get_subscriber: None,
             get_stream: None,
@@ -155,6 +160,8 @@ answers! {
     IssueCode: issue_code,
     IssuePreview: issue_preview,
     ListSubscribers: list_subscribers,
+    ListGuessed: list_guessed,
+    ForgiveGuesses: forgive_guesses,
     ListEvents: list_events,
     GetSubscriber: get_subscriber,
     GetStream: get_stream,

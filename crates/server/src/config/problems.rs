@@ -29,6 +29,7 @@ fn amounts(config: &Config) -> Vec<Problem> {
     say(config.webrtc.transcodes > MOST_THREADS, "webrtc.transcodes", threads());
     let nobody = || "nobody could connect".to_owned();
     say(config.http.max_connections == 0, "http.max_connections", nobody());
+    say(config.webrtc.max_peers == 0, "webrtc.max_peers", nobody());
     say(config.rtmp.max_connections == 0, "rtmp.max_connections", nobody());
     say(config.drain_seconds > LONGEST_DRAIN, "drain_seconds", format!("more than {LONGEST_DRAIN}"));
     problems

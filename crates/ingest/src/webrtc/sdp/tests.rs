@@ -101,10 +101,8 @@ fn what_was_negotiated_is_shown_without_its_password() {
 
 #[test]
 fn an_answer_that_refuses_the_first_section_is_refused() {
-    let mut made = offer(&both(), "s1", candidates(), Instant::now()).unwrap();
     let answer = chromium("recvonly", CODECS).replace("m=audio 9", "m=audio 0");
-    let outcome = accept_answer(&mut made.rtc, made.pending.take().unwrap(), &answer);
-    assert_eq!(outcome, Err(SdpError::FirstRefused));
+    assert_eq!(read_answer(&answer).err(), Some(SdpError::FirstRefused));
 }
 
 #[test]
@@ -128,6 +126,52 @@ fn what_is_too_large_or_no_sdp_is_refused() {
     ] {
         assert_eq!(answer_publisher(sdp, candidates(), now).err(), Some(error));
     }
+}
+
+#[test]
+fn more_lines_of_a_kind_than_any_browser_has_are_refused_before_they_are_parsed() {
+    let sdp = chromium("sendonly", CODECS);
+    assert_eq!(look(&sdp), Ok(()));
+    let with = |line: &str, times: usize| sdp.clone() + &format!("{line}\r\n").repeat(times);
+    for (line, kind, most) in [
+        ("a=rtpmap:96 VP8/90000", "a=rtpmap:", 128),
+        ("a=fmtp:96 x=1", "a=fmtp:", 128),
+        ("a=rtcp-fb:96 nack", "a=rtcp-fb:", 512),
+        ("a=extmap:3 urn:x", "a=extmap:", 64),
+        ("a=ssrc:1 cname:x", "a=ssrc:", 64),
+        ("a=ssrc-group:FID 1 2", "a=ssrc-group:", 16),
+        ("a=rid:x send", "a=rid:", 16),
+        ("a=fingerprint:sha-256 01", "a=fingerprint:", 16),
+        ("a=x", "other", 200),
+    ] {
+        assert_eq!(look(&with(line, most / 2)), Ok(()), "{line}");
+        assert_eq!(look(&with(line, most + 1)), Err(SdpError::TooMany(kind)));
+        assert_eq!(read_answer(&with(line, most + 1)).err(), Some(SdpError::TooMany(kind)));
+        let refused = answer_publisher(&with(line, most + 1), candidates(), Instant::now());
+        assert_eq!(refused.err(), Some(SdpError::TooMany(kind)));
+    }
+    assert_eq!(look(&with(&format!("a=x:{}", "y".repeat(1021)), 1)), Err(SdpError::TooLarge));
+    assert_eq!(look(&with("a=candidate:1 1 udp 1 192.0.2.1 9 typ host", 1500)), Err(SdpError::TooLarge));
+    assert_eq!(look(&sdp.replace("a=ice-pwd", "a=x")), Err(SdpError::Malformed));
+}
+
+#[test]
+fn candidates_are_not_parsed_and_the_agent_has_none() {
+    let lines = "a=candidate:1 1 udp 1 not-an-address x typ host\r\na=remote-candidates:1 192.0.2.1 9\r\n\
+        a=end-of-candidates\r\n";
+    let sdp = chromium("sendonly", CODECS).replace("a=ice-options:trickle\r\n", lines);
+    let outlined = outline(&sdp).unwrap();
+    assert!(!outlined.text.contains("candidate"), "{}", outlined.text);
+    assert_eq!(outlined.text.lines().count(), sdp.lines().count() - 9);
+    assert!(answer_publisher(&sdp, candidates(), Instant::now()).is_ok());
+}
+
+#[test]
+fn a_kind_without_a_codec_of_ours_is_refused_before_it_is_parsed() {
+    assert_eq!(look(&chromium("sendonly", &["VP8/90000"])), Err(SdpError::NoCodec));
+    assert_eq!(look(&chromium("sendonly", &["h264/90000"])), Ok(()));
+    let sound = chromium("sendonly", CODECS).replace("opus/48000/2", "ISAC/16000");
+    assert_eq!(look(&sound), Err(SdpError::NoCodec));
 }
 
 #[test]

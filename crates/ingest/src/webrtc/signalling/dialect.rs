@@ -222,7 +222,7 @@ impl From<SdpError> for Problem {
     fn from(error: SdpError) -> Self {
         match error {
             SdpError::NoCodec => Self::NoCodec,
-            SdpError::TooLarge => Self::Sdp("description_too_large"),
+            SdpError::TooLarge | SdpError::TooMany(_) => Self::Sdp("description_too_large"),
             SdpError::Malformed => Self::Sdp("description_malformed"),
             SdpError::FirstRefused => Self::Sdp("first_section_refused"),
         }
@@ -344,6 +344,24 @@ pub(crate) fn ice_servers(settings: &AppSettings) -> String {
         stun_server_uri: Some(&webrtc.stun_uri),
         turn_server_username: Some(&webrtc.turn_username),
         turn_server_credential: Some(webrtc.turn_credential.reveal()),
+        ..Message::default()
+    })
+}
+
+/// Whether the server that is told wants a password: TURN, not STUN.
+pub(crate) fn has_password(settings: &AppSettings) -> bool {
+    settings.webrtc.stun_uri.starts_with("turn")
+}
+
+/// The same for a page that was not let in: none that wants a password. The SDK keeps
+/// what it has when it is told of none.
+pub(crate) fn open_ice_servers(settings: &AppSettings) -> String {
+    let uri = if has_password(settings) { "" } else { settings.webrtc.stun_uri.as_str() };
+    emit(&Message {
+        command: "iceServerConfig",
+        stun_server_uri: Some(uri),
+        turn_server_username: Some(""),
+        turn_server_credential: Some(""),
         ..Message::default()
     })
 }

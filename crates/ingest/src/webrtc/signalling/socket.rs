@@ -19,9 +19,10 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
-use crate::arrivals::Arrival;
 use crate::webrtc::Core;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, Source};
+use crate::webrtc::crowd::Member;
+use crate::webrtc::lobby::Entry;
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
 
@@ -38,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_secs(1);
 /// Ours, for pages that do not ping.
 const PING: Duration = Duration::from_secs(20);
+/// A socket that has carried nothing for so long, no stream and no wish for one, ends,
+/// whatever it pings. Ant Media's SDK opens another when it has something to send.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// One stream on a socket.
 struct Seat {
@@ -51,7 +55,7 @@ enum Role {
     /// May offer.
     Invited {
         pass: Pass,
-        arrival: Arrival,
+        entry: Entry,
         since: Instant,
     },
     /// Has offered; its tracks are not known yet.
@@ -88,22 +92,34 @@ pub(crate) struct Socket {
     events: Events,
     heard: Instant,
     pinged: Instant,
+    /// When it last carried a stream, or asked for one.
+    carried: Instant,
+    /// Its place among those that carry nothing; none while it carries something.
+    idle: Option<Member>,
+}
+
+/// Where a socket comes from, and its place among those that carry nothing.
+pub(crate) struct Caller {
+    pub(crate) app: AppName,
+    pub(crate) from: IpAddr,
+    pub(crate) idle: Member,
 }
 
 impl Socket {
     /// Speaks until the page leaves or the server stops.
     pub(crate) async fn run(
         webrtc: Arc<Core>,
-        app: AppName,
-        from: IpAddr,
+        caller: Caller,
         out: Session,
         mut frames: AggregatedMessageStream,
     ) {
         let (events, mut happened) = mpsc::channel(MAX_EVENTS);
         let now = webrtc.now();
         let stop = webrtc.stopping();
-        let seats = HashMap::new();
-        let mut socket = Self { webrtc, app, from, out, seats, events, heard: now, pinged: now };
+        let (seats, Caller { app, from, idle }) = (HashMap::new(), caller);
+        let [heard, pinged, carried] = [now; 3];
+        let idle = Some(idle);
+        let mut socket = Self { webrtc, app, from, out, seats, events, heard, pinged, carried, idle };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -116,7 +132,7 @@ impl Socket {
                 _ = tick.tick() => socket.on_tick().await,
                 () = stop.cancelled() => socket.farewell().await,
             };
-            if done.is_err() {
+            if done.is_err() || socket.rest().is_err() {
                 break;
             }
         }
@@ -146,20 +162,17 @@ impl Socket {
     async fn on_ask(&mut self, ask: Ask) -> Result<(), Closed> {
         match ask {
             Ask::Ping => self.say(dialect::pong()).await,
-            Ask::IceServers => match self.settings() {
-                Some(settings) => self.say(dialect::ice_servers(&settings)).await,
-                None => Ok(()),
-            },
+            Ask::IceServers => self.ice_servers().await,
             Ask::Publish { stream, credentials } => {
                 let asked = self.publish(&stream, credentials).await;
-                self.answer(&stream, asked).await
+                self.admitted(&stream, asked).await
             }
             Ask::Play { stream, credentials } => {
                 let asked = self.play(&stream, credentials).await;
-                self.answer(&stream, asked).await
+                self.admitted(&stream, asked).await
             }
             Ask::Offer { stream, sdp } => {
-                let asked = self.offered(&stream, &sdp).await;
+                let asked = self.offered(&stream, sdp).await;
                 self.answer(&stream, asked).await
             }
             Ask::Answer { stream, sdp } => self.answered(&stream, sdp).await,
@@ -173,6 +186,38 @@ impl Socket {
         }
     }
 
+    /// Which servers to use. The password of one is for those that carry a stream.
+    async fn ice_servers(&mut self) -> Result<(), Closed> {
+        let Some(settings) = self.settings() else { return Ok(()) };
+        let told = if self.seats.is_empty() {
+            dialect::open_ice_servers(&settings)
+        } else {
+            dialect::ice_servers(&settings)
+        };
+        self.say(told).await
+    }
+
+    /// Says whether a stream may be published or played; if so, the servers that were
+    /// not told before come first.
+    async fn admitted(&mut self, stream: &StreamId, asked: Result<String, Problem>) -> Result<(), Closed> {
+        self.carried = self.webrtc.now();
+        if asked.is_ok() && self.settings().is_some_and(|settings| dialect::has_password(&settings)) {
+            self.ice_servers().await?;
+        }
+        self.answer(stream, asked).await
+    }
+
+    /// Takes the socket's place among those that carry nothing, or gives it back.
+    fn rest(&mut self) -> Result<(), Closed> {
+        if !self.seats.is_empty() {
+            self.carried = self.webrtc.now();
+            self.idle = None;
+        } else if self.idle.is_none() {
+            self.idle = Some(self.webrtc.idle().enter(self.from, &self.app).ok_or(Closed)?);
+        }
+        Ok(())
+    }
+
     /// Says the outcome of a step; one that failed ends the stream's seat.
     async fn answer(&mut self, stream: &StreamId, outcome: Result<String, Problem>) -> Result<(), Closed> {
         match outcome {
@@ -183,20 +228,20 @@ impl Socket {
 
     async fn publish(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPublishing)?;
-        let arrival = self.webrtc.arrivals().enter(self.from).ok_or(Busy)?;
+        let entry = self.webrtc.enter(self.from, &self.app, Action::Publish)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Publish, stream, credentials)).await?;
         // As with WHIP: what is taken now is refused before the page offers (C§16.10).
         pass.look_for_place().await?;
         let start = dialect::start(stream, &subscriber);
-        let role = Role::Invited { pass, arrival, since: self.webrtc.now() };
+        let role = Role::Invited { pass, entry, since: self.webrtc.now() };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(start)
     }
 
     async fn play(&mut self, stream: &StreamId, credentials: Credentials) -> Result<String, Problem> {
         self.has_room(stream, Problem::AlreadyPlaying)?;
-        let arrival = self.webrtc.arrivals().enter(self.from).ok_or(Busy)?;
+        let entry = self.webrtc.enter(self.from, &self.app, Action::Play)?;
         let subscriber = subscriber(&credentials);
         let pass = self.webrtc.admission().ask(self.request(Action::Play, stream, credentials)).await?;
         let reserved = self.webrtc.shard().reserve();
@@ -210,29 +255,31 @@ impl Socket {
         let offer = dialect::description(Description::Offer, stream, &made.sdp, &mids, &subscriber);
         let shares = self.shares(player.link.standing.clone(), player.link.traffic.clone());
         let source = Source { stream: player.link.stream.clone(), live: player.live };
-        let peer = reserved.play(made, shares, arrival, source, Box::new(player.link))?;
+        let peer = reserved.play(made, shares, entry, source, Box::new(player.link))?;
         let role = Role::Player { peer, ended: false };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: size_of(&tracks) });
         Ok(offer)
     }
 
     /// A publisher's offer.
-    async fn offered(&mut self, stream: &StreamId, sdp: &str) -> Result<String, Problem> {
+    async fn offered(&mut self, stream: &StreamId, sdp: String) -> Result<String, Problem> {
         let Some(Seat { subscriber, role, size }) = self.seats.remove(stream) else {
             return Err(Problem::NoPeer);
         };
-        let Role::Invited { pass, arrival, .. } = role else {
+        let Role::Invited { pass, entry, .. } = role else {
             self.seats.insert(stream.clone(), Seat { subscriber, role, size });
             return Err(Problem::AlreadyPublishing);
         };
         let since = self.webrtc.now();
-        let made = sdp::answer_publisher(sdp, self.webrtc.shard().candidates(), since)?;
+        let candidates = self.webrtc.shard().candidates();
+        let parse = move || sdp::answer_publisher(&sdp, candidates, since);
+        let made = self.webrtc.parsers().run(parse).await?;
         let answer = dialect::description(Description::Answer, stream, &made.sdp, &[], &subscriber);
         let reserved = self.webrtc.shard().reserve();
         // From here on an order ends it, connected or not.
         let entrant = pass.attach(reserved.plane(Some(self.events.clone()))).await?;
         let shares = self.shares(entrant.standing(), entrant.traffic());
-        let peer = reserved.publish(made, shares, arrival)?;
+        let peer = reserved.publish(made, shares, entry)?;
         let role = Role::Arriving { entrant, peer, since };
         self.seats.insert(stream.clone(), Seat { subscriber, role, size: (0, 0) });
         Ok(answer)
@@ -243,7 +290,12 @@ impl Socket {
         let Some(Role::Player { peer, .. }) = self.seats.get(stream).map(|seat| &seat.role) else {
             return self.problem(Problem::NoPeer, Some(stream)).await;
         };
-        let problem = match peer.answer(sdp).await {
+        let read = self.webrtc.parsers().run(move || sdp::read_answer(&sdp)).await;
+        let answered = match read {
+            Ok(answer) => peer.answer(answer).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let problem = match answered {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => Problem::from(error),
             Err(Busy) => Problem::NoRoom,
@@ -355,7 +407,12 @@ impl Socket {
 
     async fn on_tick(&mut self) -> Result<(), Closed> {
         let now = self.webrtc.now();
-        if now.saturating_duration_since(self.heard) > SILENCE {
+        let idle = self
+            .idle
+            .as_ref()
+            .is_some_and(|idle| idle.is_displaced() || now.saturating_duration_since(self.carried) > IDLE);
+        if idle || now.saturating_duration_since(self.heard) > SILENCE {
+            tracing::debug!(peer = %self.from, idle, "a WebSocket that carries nothing, or is silent, is closed");
             return Err(Closed);
         }
         if now.saturating_duration_since(self.pinged) > PING {
@@ -363,17 +420,18 @@ impl Socket {
             patiently(self.out.ping(b"")).await?;
         }
         let limit = self.settings().map_or(Duration::ZERO, |settings| settings.webrtc.start_timeout);
-        let late = |seat: &Seat| match &seat.role {
-            Role::Invited { since, .. } | Role::Arriving { since, .. } => {
-                now.saturating_duration_since(*since) > limit
+        let over = |since: Instant| now.saturating_duration_since(since) > limit;
+        let ends = |role: &Role| match role {
+            Role::Invited { entry, .. } if entry.arrival.is_displaced() => Some(Problem::NoRoom),
+            Role::Invited { since, .. } | Role::Arriving { since, .. } if over(*since) => {
+                Some(Problem::PublishTimeout)
             }
-            Role::Live { .. } | Role::Player { .. } => false,
+            _ => None,
         };
-        let late: Vec<StreamId> =
-            self.seats.iter().filter(|(_, seat)| late(seat)).map(|(stream, _)| stream.clone()).collect();
-        for stream in late {
+        let ended = self.seats.iter().filter_map(|(stream, seat)| Some((stream.clone(), ends(&seat.role)?)));
+        for (stream, problem) in ended.collect::<Vec<_>>() {
             self.seats.remove(&stream);
-            self.problem(Problem::PublishTimeout, Some(&stream)).await?;
+            self.problem(problem, Some(&stream)).await?;
         }
         Ok(())
     }

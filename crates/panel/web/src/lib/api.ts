@@ -75,6 +75,12 @@ export interface Subscriber {
   playBlockedUntilMs: number;
   totpExpiryPeriodSeconds: number | null;
 }
+/** Whose codes are being guessed; unknown networks may be refused a right one meanwhile. */
+export interface Guessed {
+  /** Codes of all who have no secret of their own. */
+  derived: boolean;
+  subscribers: string[];
+}
 export interface NewSubscriber {
   subscriberId: string;
   subscriberName: string;
@@ -311,6 +317,10 @@ export const api = {
     result(`${stream(app, id)}/subscribers`, { method: 'POST', json: subscriber }),
   removeSubscriber: (app: string, id: string, sid: string) =>
     result(`${stream(app, id)}/subscribers/${part(sid)}`, { method: 'DELETE' }),
+  guessed: (app: string, id: string, signal?: AbortSignal) => get<Guessed>(`${live(app, id)}/guesses`, signal),
+  /** Of a subscriber, or of all who have no secret of their own. */
+  liftSlowDown: (app: string, id: string, sid: string | null) =>
+    result(`${live(app, id)}/guesses${sid === null ? '' : `/${part(sid)}`}`, { method: 'DELETE' }),
   code: async (app: string, id: string, sid: string, type: Action) =>
     (await result(`${stream(app, id)}/subscribers/${part(sid)}/totp?type=${type}`)).dataId ?? '',
   /** A pass with which the preview plays without a code, for a minute. */
