@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// A test that waits for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Of x264, 640 by 360, Baseline.
+const RECORD: &[u8] = b"\x01\x42\xc0\x1e\xff\xe1\0\x19\x67\x42\xc0\x1e\xd9\x00\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x3c\x0f\x16\x2e\x48\x01\0\x05\x68\xcb\x83\xcb\x20";
+
 struct Server {
     address: SocketAddr,
     plane: Addr<Plane>,
@@ -79,9 +82,9 @@ impl Server {
 
     /// Makes stream `s` live.
     fn live(&self) -> media::BusWriter {
-        let config = bytes::Bytes::from_static(&[1, 0x42, 0xc0, 0x1e, 0xff, 0xe0, 0]);
+        let config = bytes::Bytes::from_static(RECORD);
         let codec = media::VideoCodec::H264;
-        let video = media::VideoTrack { codec, config, width: 320, height: 180, reordered: false };
+        let video = media::VideoTrack { codec, config, width: 640, height: 360, reordered: false };
         let tracks = media::Tracks { video: Some(video), audio: None };
         self.calls.block_on(self.plane.send(PublishFrames { stream: stream(), tracks })).unwrap()
     }
@@ -119,10 +122,28 @@ impl Peer {
 
     /// The next status, code and description; `None` when the server has closed.
     fn hear(&mut self) -> Option<String> {
+        loop {
+            if let ClientEvent::Status { code, description, .. } = self.event()? {
+                return Some(format!("{code} {description}"));
+            }
+        }
+    }
+
+    /// The next frame that plays.
+    fn frame(&mut self) -> media::Frame {
+        loop {
+            if let ClientEvent::Frame(frame) = self.event().expect("the server closed") {
+                return frame;
+            }
+        }
+    }
+
+    /// What happens next; `None` when the server has closed.
+    fn event(&mut self) -> Option<ClientEvent> {
         let mut bytes = [0; 4096];
         loop {
-            if let Some(ClientEvent::Status { code, description, .. }) = self.client.poll_event() {
-                return Some(format!("{code} {description}"));
+            if let Some(event) = self.client.poll_event() {
+                return Some(event);
             }
             self.socket.write_all(&self.client.take_output()).unwrap();
             let count = self.socket.read(&mut bytes).unwrap();
@@ -191,6 +212,21 @@ fn picture(seconds: i64, size: usize) -> media::Frame {
     let at = media::MediaTime::from_millis(seconds * 1000);
     let data = vec![7; size].into();
     media::Frame { track: media::TrackKind::Video, pts: at, dts: at, keyframe: true, data }
+}
+
+#[test]
+fn a_picture_of_many_chunks_arrives_as_it_is() {
+    let server = Server::start();
+    let mut writer = server.live();
+    let mut player = Peer::connect(server.address, Purpose::Play);
+    while player.hear().unwrap() != "NetStream.Play.Start Playing." {}
+    // About the bounds of chunks, which are of 60,000 bytes with five of a header.
+    for (second, size) in [59_994, 59_995, 59_996, 119_995, 119_996, 500_000].into_iter().enumerate() {
+        let mut data = (size - 4_u32).to_be_bytes().to_vec();
+        data.extend((0..size - 4).map(|n| if n == 0 { 0x65 } else { n as u8 }));
+        writer.push(media::Frame { data: data.clone().into(), ..picture(second as i64, 0) });
+        assert_eq!(player.frame().data, data, "{size}");
+    }
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Playing<'_> {
             self.heard = self.feed.wire.heard();
             self.feed.link.traffic.heard(self.context.clock.now().wall);
         }
-        while let Some(event) = self.feed.wire.engine.poll_event() {
+        while let Some(event) = self.feed.wire.heard_event() {
             if matches!(event, Event::Ended(_)) {
                 return Some(Next::Idle);
             }
