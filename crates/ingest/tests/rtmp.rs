@@ -15,6 +15,7 @@ use std::time::Duration;
 use actix::Addr;
 use contract::session::{CloseReason, SetStanding};
 use contract::{AppName, AppSettings, Clock, StreamId, StreamKey, SubscriberId};
+use media::Memory;
 use rtmp::{Client, ClientEvent, Purpose};
 use session::Protocol;
 use sluice_ingest::rtmp::{Config, Rtmp};
@@ -45,10 +46,10 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
-        Self::start_on([127, 0, 0, 1].into())
+        Self::start_on([127, 0, 0, 1].into(), 1024, Memory::default())
     }
 
-    fn start_on(address: IpAddr) -> Self {
+    fn start_on(address: IpAddr, max_connections: usize, memory: Memory) -> Self {
         let (ready, started) = channel();
         let (end, ended) = channel();
         let stop = CancellationToken::new();
@@ -58,7 +59,7 @@ impl Server {
             system.block_on(async {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = (address, 0).into();
-                let config = Config { listen, tls: None, max_connections: 100, threads: 1 };
+                let config = Config { listen, tls: None, max_connections, memory, threads: 1 };
                 let rtmp = Arc::new(Rtmp::bind(config, admission, Clock::system()).unwrap());
                 let address = rtmp.local_addr();
                 actix_rt::spawn(async move {
@@ -114,9 +115,16 @@ struct Peer {
 
 impl Peer {
     fn connect(to: SocketAddr, purpose: Purpose) -> Self {
+        Self::connect_as(to, purpose, "s?subscriberId=owner&subscriberCode=123456")
+    }
+
+    fn publish(to: SocketAddr, stream: &str) -> Self {
+        Self::connect_as(to, Purpose::Publish, stream)
+    }
+
+    fn connect_as(to: SocketAddr, purpose: Purpose, name: &str) -> Self {
         let socket = TcpStream::connect(to).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let name = "s?subscriberId=owner&subscriberCode=123456";
         Self { socket, client: Client::new(purpose, "live", name, &[7; rtmp::HANDSHAKE_LEN]) }
     }
 
@@ -189,12 +197,84 @@ fn stranger(to: SocketAddr) -> (TcpStream, bool) {
     (socket, stays)
 }
 
+/// Of the machine, where it has one: loopback is exempt from bounds on a network.
+fn own_address() -> Option<IpAddr> {
+    let own = if_addrs::get_if_addrs().unwrap().into_iter().map(|interface| interface.ip());
+    own.into_iter().find(|ip| ip.is_ipv4() && !ip.is_loopback())
+}
+
+#[test]
+fn players_of_one_network_leave_places_for_players_of_others_and_for_encoders() {
+    let Some(own) = own_address() else { return };
+    let server = Server::start_on(own, 40, Memory::default());
+    let _frames = server.live();
+    let mut players = Vec::new();
+    let refused = loop {
+        let mut player = Peer::connect(server.address, Purpose::Play);
+        assert_eq!(player.hear().as_deref(), Some("NetConnection.Connect.Success Connection succeeded."));
+        match player.hear().unwrap() {
+            said if said.starts_with("NetStream.Play.") => players.push(player),
+            said => break said,
+        }
+    };
+    assert_eq!(refused, "NetStream.Failed The server has no place for another player.");
+    assert_eq!(players.len(), 15, "half of three quarters");
+    let mut encoder = Peer::publish(server.address, "other");
+    encoder.hear();
+    assert_eq!(encoder.hear().as_deref(), Some("NetStream.Publish.Start Publishing."));
+}
+
+/// Waits until memory has been short for so many connections.
+fn until_ended(memory: &Memory, connections: u64) {
+    let waits = std::time::Instant::now();
+    while memory.losses().ended < connections {
+        assert!(waits.elapsed() < PATIENCE, "{:?}", memory.losses());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_player_that_takes_nothing_is_ended_when_memory_is_scarce_and_not_before() {
+    let memory = Memory::new(100 << 20);
+    let server = Server::start_on([127, 0, 0, 1].into(), 1024, memory.clone());
+    let mut writer = server.live();
+    let mut players = [(); 2].map(|()| Peer::connect(server.address, Purpose::Play));
+    for player in &mut players {
+        while player.hear().unwrap() != "NetStream.Play.Start Playing." {}
+    }
+    // More than two sockets hold; one player reads it, and one does not.
+    let large = readable(0, 6 << 20);
+    writer.push(large.clone());
+    let [mut reading, _stuck] = players;
+    assert_eq!(reading.frame().data.len(), large.data.len());
+    let _scarce = memory.charge(90 << 20).unwrap();
+    until_ended(&memory, 1);
+    writer.push(readable(1, 1000));
+    assert_eq!(reading.frame().data.len(), 1000, "the other plays on");
+    assert_eq!(memory.losses().ended, 1);
+}
+
+#[test]
+fn a_publisher_whose_message_cannot_be_held_is_ended() {
+    let memory = Memory::new(1 << 20);
+    let server = Server::start_on([127, 0, 0, 1].into(), 1024, memory.clone());
+    let mut publisher = server.publisher();
+    let others = memory.charge(memory.limit() - (50 << 10)).unwrap();
+    publisher.client.send_frame(&picture(0, 100 << 10));
+    // It may end before all of this is written.
+    let _ = publisher.socket.write_all(&publisher.client.take_output());
+    until_ended(&memory, 1);
+    drop(others);
+    let waits = std::time::Instant::now();
+    while memory.used() > 0 {
+        assert!(waits.elapsed() < PATIENCE, "{} bytes are still counted", memory.used());
+    }
+}
+
 #[test]
 fn strangers_of_one_address_have_so_many_places_and_players_take_none() {
-    // Loopback is exempt, so this needs an address of the machine's own.
-    let own = if_addrs::get_if_addrs().unwrap().into_iter().map(|interface| interface.ip());
-    let Some(own) = own.into_iter().find(|ip| ip.is_ipv4() && !ip.is_loopback()) else { return };
-    let server = Server::start_on(own);
+    let Some(own) = own_address() else { return };
+    let server = Server::start_on(own, 1024, Memory::default());
     let _frames = server.live();
     let mut strangers: Vec<_> = (0..63).map(|_| stranger(server.address)).collect();
     let players = [(); 5].map(|()| {
@@ -206,6 +286,13 @@ fn strangers_of_one_address_have_so_many_places_and_players_take_none() {
     assert!(strangers.iter().all(|(_, stays)| *stays));
     assert!(!stranger(server.address).1, "one too many");
     drop((players, strangers));
+}
+
+/// One that a player's end can take apart: one NAL unit.
+fn readable(seconds: i64, size: u32) -> media::Frame {
+    let mut data = (size - 4).to_be_bytes().to_vec();
+    data.extend((0..size - 4).map(|n| if n == 0 { 0x65 } else { n as u8 }));
+    media::Frame { data: data.into(), ..picture(seconds, 0) }
 }
 
 fn picture(seconds: i64, size: usize) -> media::Frame {
@@ -222,10 +309,9 @@ fn a_picture_of_many_chunks_arrives_as_it_is() {
     while player.hear().unwrap() != "NetStream.Play.Start Playing." {}
     // About the bounds of chunks, which are of 60,000 bytes with five of a header.
     for (second, size) in [59_994, 59_995, 59_996, 119_995, 119_996, 500_000].into_iter().enumerate() {
-        let mut data = (size - 4_u32).to_be_bytes().to_vec();
-        data.extend((0..size - 4).map(|n| if n == 0 { 0x65 } else { n as u8 }));
-        writer.push(media::Frame { data: data.clone().into(), ..picture(second as i64, 0) });
-        assert_eq!(player.frame().data, data, "{size}");
+        let picture = readable(second as i64, size);
+        writer.push(picture.clone());
+        assert_eq!(player.frame().data, picture.data, "{size}");
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Outbox {
     /// How much of the first run the kernel has.
     written: usize,
     len: usize,
+    /// Runs that the kernel had, whole.
+    gone: u64,
     /// The frame that the kernel had last, whole.
     reached: Option<Moment>,
 }
@@ -104,10 +106,16 @@ impl Outbox {
                 self.reached = Some(moment);
             }
             bytes -= rest;
+            self.gone += 1;
             self.written = 0;
             self.runs.pop_front();
         }
         media
+    }
+
+    /// How many runs the kernel had.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
     }
 
     /// The frame that the kernel had last, if there was one since the last call.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::session::Moment;
-use media::{Frame, Tracks};
+use media::{Charge, Frame, Memory, Tracks};
 use rtmp::{Engine, EngineError, Event, Outgoing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use session::tcp::{self, Drained};
@@ -83,6 +83,9 @@ pub(super) enum WireError {
     /// The peer takes nothing.
     #[error("peer takes nothing")]
     Stalled,
+    /// What the peer sends cannot be held.
+    #[error("media memory is used up")]
+    Memory,
 }
 
 /// One socket, its engine, and what waits to be written.
@@ -97,6 +100,10 @@ pub(super) struct Wire {
     /// Nothing is written: a message that has begun must not go on now.
     held: bool,
     buffer: Box<[u8]>,
+    /// What the engine holds of the peer's, as counted.
+    charge: Charge,
+    /// How many messages had gone when that was looked at.
+    gone: u64,
     /// Events that it may give before others have a turn.
     turn: u32,
     /// When the peer last said something.
@@ -123,10 +130,18 @@ impl Wire {
             unasked: 0,
             held: false,
             buffer: vec![0; READ].into(),
+            charge: Memory::default().nothing(),
+            gone: 0,
             turn: TURN,
             heard: Instant::now(),
             progress: Instant::now(),
         })
+    }
+
+    /// Counts what is held of the peer's against this budget.
+    pub(super) fn counting(mut self, memory: &Memory) -> Self {
+        self.charge = memory.nothing();
+        self
     }
 
     /// How a session on this connection gets its orders, and is killed.
@@ -202,9 +217,10 @@ impl Wire {
             Ok(n) => {
                 self.heard = Instant::now();
                 match tls {
-                    Some(tls) => tls.open(&buffer[..n], |plain| engine.receive(plain)),
-                    None => Ok(engine.receive(&buffer[..n])?),
+                    Some(tls) => tls.open(&buffer[..n], |plain| engine.receive(plain))?,
+                    None => engine.receive(&buffer[..n])?,
                 }
+                self.charge.resize(engine.held()).map_err(|_| WireError::Memory)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
@@ -323,6 +339,12 @@ impl Wire {
     /// Bytes that the kernel has not taken.
     pub(super) fn queued(&self) -> usize {
         self.outbox.len() + self.tls.as_ref().map_or(0, Tls::len)
+    }
+
+    /// Whether something is queued of which no message has gone since the last call.
+    pub(super) fn is_stuck(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.gone, self.outbox.gone());
+        !self.outbox.is_empty() && self.gone == before
     }
 
     /// Writes until nothing is queued, at most so long. Nothing comes after it.
