@@ -5,12 +5,13 @@
 //! held beyond the limit, so somebody loses as it comes near. In this order:
 //!
 //! 1. From three quarters on, each ring loses what it holds beyond its equal part of them:
-//!    the oldest media, which hardly anybody reads any more.
+//!    the oldest media, which hardly anybody reads any more. Playlists lose all segments but
+//!    the newest three.
 //! 2. From seven eighths on, no new publish is taken, and a connection that has taken no
 //!    message for a second ends, since it may keep what its ring has dropped.
-//! 3. At the limit, a ring that cannot have what it is given empties itself. Its readers
-//!    meet a gap and go on at the next key frame. A connection that sends a message which
-//!    cannot be held ends.
+//! 3. At the limit, a ring or playlist that cannot have what it is given empties itself. Its
+//!    readers meet a gap and go on at the next key frame. A connection that sends a message
+//!    which cannot be held ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -39,9 +40,9 @@ struct Shared {
 /// Who lost how often, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Losses {
-    /// Items that left a ring before their time.
+    /// Items that left a ring, and segments that left a playlist, before their time.
     pub cut: u64,
-    /// Items that no ring could take.
+    /// Items and segments that nothing could keep.
     pub lost: u64,
     /// Publishes that were refused.
     pub refused: u64,
@@ -149,11 +150,13 @@ impl Memory {
         self.three_quarters() / self.0.rings.load(Ordering::Relaxed).max(1)
     }
 
-    pub(crate) fn count_cut(&self) {
+    /// Something old was dropped to make room.
+    pub fn count_cut(&self) {
         self.0.cut.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_lost(&self) {
+    /// Something new was dropped, because there was no room.
+    pub fn count_lost(&self) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
     }
 
