@@ -1,5 +1,6 @@
 //! The configuration file, and the environment over it.
 
+pub(crate) mod memory;
 mod origin;
 mod problems;
 
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use memory::Amount;
 pub(crate) use origin::{Origin, Problem};
 
 /// What `config/sluice.toml` says. The file documents each key.
@@ -26,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) rtmp: Rtmp,
     pub(crate) webrtc: Webrtc,
+    pub(crate) media: Media,
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) log: Log,
@@ -80,6 +83,25 @@ pub(crate) struct Webrtc {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(crate) struct Media {
+    pub(crate) memory: Amount,
+}
+
+impl Media {
+    /// Bytes of media that may be held. Where the system does not say what it has, a part
+    /// of it is no limit.
+    pub(crate) fn limit(&self) -> usize {
+        let machine = memory::of_machine();
+        let limit = match self.memory {
+            Amount::Percent(_) if machine.is_none() => u64::MAX,
+            amount => amount.of(machine.unwrap_or_default()),
+        };
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
     pub(crate) key: PathBuf,
@@ -115,6 +137,7 @@ impl Default for Config {
             tls: Tls::default(),
             rtmp: Rtmp::default(),
             webrtc: Webrtc::default(),
+            media: Media::default(),
             store: Store::default(),
             metrics: Metrics::default(),
             log: Log::default(),
@@ -153,6 +176,12 @@ impl Default for Rtmp {
 impl Default for Webrtc {
     fn default() -> Self {
         Self { listen: everywhere(5000), announced: Vec::new(), transcodes: 2 }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { memory: Amount::Percent(50) }
     }
 }
 
@@ -298,6 +327,8 @@ mod tests {
             ("drain_seconds = 4000", "sluice.toml:1: drain_seconds: more than 3600"),
             ("[webrtc]\nannounced = ['0.0.0.0']", "sluice.toml:2: webrtc.announced: "),
             ("[rtmp]\nmax_connections = 0", "sluice.toml:2: rtmp.max_connections: "),
+            ("[media]\nmemory = '101%'", "sluice.toml:2: media.memory: "),
+            ("[media]\nmemory = 1000", "sluice.toml:2: media.memory: less than 16 MiB"),
         ] {
             assert!(error(text).starts_with(told), "{text}: {}", error(text));
         }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use contract::{Clock, Secret, TrustedProxies};
 use futures_util::future::{join_all, select_all};
 use ingest::{rtmp, webrtc};
+use media::Memory;
 use rustls::ServerConfig;
 use session::Protocol;
 use tokio::sync::Mutex;
@@ -75,7 +76,7 @@ impl Edges {
         let certificate = Certificate::load(&config.tls);
         let certificate = certificate.map_err(|error| anyhow!("{}: {error}", error.setting()))?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
-        let rtmp = rtmp_config(config, tls.clone());
+        let rtmp = rtmp_config(config, control.memory(), tls.clone());
         let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);
         let webrtc = webrtc_config(config, proxies.clone());
         let webrtc = webrtc::Webrtc::start(webrtc, admission.clone(), clock.clone())?;
@@ -100,6 +101,7 @@ impl Edges {
             applications: config.applications.clone(),
             webrtc,
             transcodes: config.webrtc.transcodes,
+            memory: control.memory(),
             store: control.store(),
             certificate: certificate.clone(),
             stop: stop.clone(),
@@ -220,12 +222,13 @@ fn threads(configured: usize) -> usize {
     if configured == 0 { cores() } else { configured }
 }
 
-fn rtmp_config(config: &Config, tls: Option<ServerConfig>) -> rtmp::Config {
+fn rtmp_config(config: &Config, memory: Memory, tls: Option<ServerConfig>) -> rtmp::Config {
     let listen = config.rtmp.tls_listen;
     rtmp::Config {
         listen: config.rtmp.listen,
         tls: tls.map(|tls| rtmp::TlsListen { listen, config: Arc::new(tls) }),
         max_connections: config.rtmp.max_connections,
+        memory,
         threads: threads(config.rtmp.threads),
     }
 }

@@ -12,6 +12,7 @@ use contract::registry::{ListStreams, StreamSort};
 use contract::{Action, AppName, Protocol};
 use futures_util::future::BoxFuture;
 use ingest::webrtc::Webrtc;
+use media::Memory;
 use rest::Readiness;
 use session::{Census, Total};
 use store::{SYNC_BOUNDS_US, Store};
@@ -44,6 +45,8 @@ pub(crate) struct Metrics {
     pub(crate) webrtc: Arc<Webrtc>,
     /// How many streams may be transcoded at a time.
     pub(crate) transcodes: usize,
+    /// What all media counts against.
+    pub(crate) memory: Memory,
     pub(crate) store: Store,
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) stop: CancellationToken,
@@ -69,6 +72,7 @@ impl rest::Vitals for Metrics {
             self.sessions(&mut text);
             self.admissions(&mut text);
             self.transcodes(&mut text);
+            self.memory(&mut text);
             self.durable(&mut text);
             process::write(&mut text);
             text.into_string()
@@ -137,6 +141,23 @@ impl Metrics {
         text.single(Kind::Gauge, "sluice_transcodes", help, self.webrtc.transcodes());
         let help = "Streams for which there is room to do so.";
         text.single(Kind::Gauge, "sluice_transcodes_max", help, self.transcodes);
+    }
+
+    fn memory(&self, text: &mut Text) {
+        let help = "Bytes of media that are held.";
+        text.single(Kind::Gauge, "sluice_media_memory_bytes", help, self.memory.used());
+        let help = "Bytes of media that may be held (media.memory).";
+        text.single(Kind::Gauge, "sluice_media_memory_limit_bytes", help, self.memory.limit());
+        let losses = self.memory.losses();
+        let of = |kind, count| (vec![("loser", kind)], count);
+        let help = "What was lost for want of media memory: old media, new media, publishes, connections.";
+        let losers = [
+            of("history", losses.cut),
+            of("media", losses.lost),
+            of("publish", losses.refused),
+            of("connection", losses.ended),
+        ];
+        text.family(Kind::Counter, "sluice_media_memory_losses_total", help, losers);
     }
 
     fn durable(&self, text: &mut Text) {
