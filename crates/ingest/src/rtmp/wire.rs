@@ -102,8 +102,8 @@ pub(super) struct Wire {
     buffer: Box<[u8]>,
     /// What the engine holds of the peer's, as counted.
     charge: Charge,
-    /// How many messages had gone when that was looked at.
-    gone: u64,
+    /// How many messages had gone when something was queued at the last look.
+    waits: Option<u64>,
     /// Events that it may give before others have a turn.
     turn: u32,
     /// When the peer last said something.
@@ -131,7 +131,7 @@ impl Wire {
             held: false,
             buffer: vec![0; READ].into(),
             charge: Memory::default().nothing(),
-            gone: 0,
+            waits: None,
             turn: TURN,
             heard: Instant::now(),
             progress: Instant::now(),
@@ -341,10 +341,11 @@ impl Wire {
         self.outbox.len() + self.tls.as_ref().map_or(0, Tls::len)
     }
 
-    /// Whether something is queued of which no message has gone since the last call.
+    /// Whether something was queued at the last call, and no message has gone since.
     pub(super) fn is_stuck(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.gone, self.outbox.gone());
-        !self.outbox.is_empty() && self.gone == before
+        let waits = (!self.outbox.is_empty()).then(|| self.outbox.gone());
+        let before = std::mem::replace(&mut self.waits, waits);
+        waits.is_some() && waits == before
     }
 
     /// Writes until nothing is queued, at most so long. Nothing comes after it.

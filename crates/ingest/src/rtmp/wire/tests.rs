@@ -1,9 +1,14 @@
 //! Fences over a real socket, whose peer takes nothing.
 
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
+use media::{AudioCodec, AudioTrack, MediaTime, TrackKind};
+use rtmp::{Client, ClientEvent, Purpose};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::super::tls;
+use super::super::{dialect, tls};
 use super::*;
 
 async fn wire() -> (Wire, TcpStream) {
@@ -91,4 +96,75 @@ async fn a_message_that_a_fence_cannot_finish_waits_for_the_release() {
     assert_eq!((wire.write().unwrap(), wire.queued()), (0, queued));
     wire.release();
     assert!(wire.wants_write());
+}
+
+#[tokio::test]
+async fn a_peer_is_stuck_when_no_message_goes_from_one_look_to_the_next() {
+    let (mut wire, _peer) = wire().await;
+    assert_eq!([wire.is_stuck(), wire.is_stuck()], [false; 2], "there is nothing to take");
+    wire.push(Carries::Media, Outgoing::whole(vec![7; 8 << 20].into()));
+    wire.write().unwrap();
+    assert_eq!([wire.is_stuck(), wire.is_stuck()], [false, true]);
+    wire.outbox.advance(wire.outbox.len());
+    wire.push(Carries::Media, Outgoing::whole(vec![7; 100].into()));
+    assert!(!wire.is_stuck(), "one went");
+}
+
+/// A publisher that has sent so many blocks of sound, all before this returns.
+async fn published(blocks: i64) -> Wire {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let peer = std::thread::spawn(move || {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        let mut client = Client::new(Purpose::Publish, "live", "s", &[1; rtmp::HANDSHAKE_LEN]);
+        let mut bytes = [0; 4096];
+        let publishes =
+            |event| matches!(event, ClientEvent::Status { code, .. } if code == "NetStream.Publish.Start");
+        while !std::iter::from_fn(|| client.poll_event()).any(publishes) {
+            socket.write_all(&client.take_output()).unwrap();
+            let count = socket.read(&mut bytes).unwrap();
+            client.receive(&bytes[..count]).unwrap();
+        }
+        let config = Bytes::from_static(&[0x12, 0x10]);
+        let audio = AudioTrack { codec: AudioCodec::Aac, config, sample_rate: 44_100, channels: 2 };
+        client.send_tracks(&Tracks { video: None, audio: Some(audio) });
+        let data = Bytes::from_static(b"sound");
+        for ms in (0..blocks).map(MediaTime::from_millis) {
+            let data = data.clone();
+            client.send_frame(&Frame { track: TrackKind::Audio, pts: ms, dts: ms, keyframe: true, data });
+        }
+        socket.write_all(&client.take_output()).unwrap();
+        socket
+    });
+    let socket = listener.accept().await.unwrap().0;
+    let mut wire = Wire::new(socket, None, &[7; rtmp::HANDSHAKE_LEN]).unwrap();
+    loop {
+        match wire.event().await.unwrap() {
+            Event::Connect(_) => wire.engine.accept_connect(&dialect::CONNECTED),
+            Event::Publish(request) => {
+                wire.engine.accept_publish(request.id, &dialect::PUBLISH_START).unwrap();
+                break;
+            }
+            _ => {}
+        }
+    }
+    wire.write().unwrap();
+    peer.join().unwrap();
+    wire
+}
+
+#[tokio::test]
+async fn a_peer_with_much_to_say_gives_others_a_turn() {
+    let blocks = 3000;
+    let mut wire = published(blocks).await;
+    let had_turn = Arc::new(AtomicBool::new(false));
+    let other = had_turn.clone();
+    for n in 0..blocks {
+        while !matches!(wire.event().await.unwrap(), Event::Frame(_)) {}
+        if n == 0 {
+            let other = other.clone();
+            tokio::spawn(async move { other.store(true, Ordering::Relaxed) });
+        }
+    }
+    assert!(had_turn.load(Ordering::Relaxed));
 }
