@@ -83,7 +83,7 @@ impl<T> Entry<T> {
 
 /// What an item takes beside its media: the entry, the item and its counts in their
 /// allocations, what the allocator adds, and the unused rest of its buffer.
-const BESIDE: usize = 384;
+const BESIDE: usize = 512;
 
 struct State<T> {
     /// Its part in a budget, if it has one.
