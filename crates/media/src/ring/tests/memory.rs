@@ -34,9 +34,9 @@ fn what_is_beside_an_items_media_is_counted() {
     let packet = size_of::<Entry<crate::Packet>>() + counts + size_of::<crate::Packet>();
     // Its own buffer's head, the charge's, and the head of each allocation.
     let buffers = 2 * size_of::<Bytes>() + size_of::<Charge>() + counts + 3 * 16;
-    // What RTMP leaves unused of a message (`rtmp`, `flv::SLACK`), and RTP padding of a
-    // packet (RFC 3550 §5.1).
-    let unused = 64.max(255);
+    // RTP padding of a packet (RFC 3550 §5.1); RTMP leaves less of a message unused (`rtmp`,
+    // `flv::SLACK`).
+    let unused = 255;
     assert!(frame.max(packet) + buffers + unused <= BESIDE, "{}", frame.max(packet) + buffers + unused);
 }
 
