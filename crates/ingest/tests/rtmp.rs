@@ -224,6 +224,36 @@ fn players_of_one_network_leave_places_for_players_of_others_and_for_encoders() 
     assert_eq!(encoder.hear().as_deref(), Some("NetStream.Publish.Start Publishing."));
 }
 
+#[test]
+fn those_who_have_played_are_strangers_again() {
+    let Some(own) = own_address() else { return };
+    let server = Server::start_on(own, 40, Memory::default());
+    let _frames = server.live();
+    let mut players = [(); 3].map(|()| {
+        let mut player = Peer::connect(server.address, Purpose::Play);
+        while player.hear().unwrap() != "NetStream.Play.Start Playing." {}
+        player
+    });
+    for player in &mut players {
+        player.client.delete_stream();
+        player.socket.write_all(&player.client.take_output()).unwrap();
+        player.socket.set_nonblocking(true).unwrap();
+    }
+    // Sooner than any of them is idle for too long.
+    let (waits, limit) = (std::time::Instant::now(), PATIENCE / 2);
+    let closed = |player: &mut Peer| loop {
+        match player.socket.read(&mut [0; 4096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    };
+    while !players.iter_mut().any(closed) {
+        assert!(waits.elapsed() < limit, "all three stay");
+    }
+    assert!(!stranger(server.address).1, "two of them are all that one network may have");
+}
+
 /// Waits until memory has been short for so many connections.
 fn until_ended(memory: &Memory, connections: u64) {
     let waits = std::time::Instant::now();

@@ -17,7 +17,7 @@ use super::places::Players;
 use super::tls::Tls;
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
-use crate::arrivals::Arrival;
+use crate::arrivals::{Arrival, Arrivals};
 
 /// From the first byte to a finished handshake (C§16.20).
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -33,6 +33,7 @@ pub(super) struct Context {
     pub(super) admission: Admission,
     pub(super) clock: Clock,
     pub(super) peer: IpAddr,
+    pub(super) arrivals: Arrivals,
     pub(super) players: Players,
     pub(super) memory: Memory,
     pub(super) stop: CancellationToken,
@@ -69,7 +70,7 @@ struct Conn {
     wire: Wire,
     context: Context,
     app: Option<String>,
-    /// Until it has published or played.
+    /// While it neither publishes nor plays.
     arrival: Option<Arrival>,
 }
 
@@ -107,10 +108,24 @@ impl Conn {
     async fn on_event(&mut self, event: Event) -> Result<Next, WireError> {
         match event {
             Event::Connect(connect) => Ok(self.connect(connect.app)),
-            Event::Publish(request) => self.request(Action::Publish, request.id, &request.name).await,
-            Event::Play(request) => self.request(Action::Play, request.id, &request.name).await,
+            Event::Publish(request) => {
+                let next = self.request(Action::Publish, request.id, &request.name).await?;
+                Ok(self.come_back(next))
+            }
+            Event::Play(request) => {
+                let next = self.request(Action::Play, request.id, &request.name).await?;
+                Ok(self.come_back(next))
+            }
             _ => Ok(Next::Idle),
         }
+    }
+
+    /// After its role a peer is one that has not spoken yet, if there is room for it.
+    fn come_back(&mut self, next: Next) -> Next {
+        if self.arrival.is_none() {
+            self.arrival = self.context.arrivals.enter(self.context.peer);
+        }
+        if self.arrival.is_some() { next } else { Next::Close }
     }
 
     fn connect(&mut self, app: String) -> Next {

@@ -131,6 +131,7 @@ impl Rtmp {
             admission: self.admission.clone(),
             clock: self.clock.clone(),
             peer: canonical(peer.ip()),
+            arrivals: door.arrivals.clone(),
             players: door.players.clone(),
             memory: self.config.memory.clone(),
             stop: door.stop.clone(),
