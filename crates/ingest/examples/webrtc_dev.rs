@@ -52,6 +52,7 @@ async fn main() -> std::io::Result<()> {
         tls: None,
         listen: ([127, 0, 0, 1], udp).into(),
         max_connections: 100,
+        memory: media::Memory::default(),
         threads: 1,
     };
     let root = args.get(3).cloned().unwrap_or_else(|| "/work/node".to_owned());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use contract::Clock;
 use rustix::fs::statvfs;
 
-use crate::config::{Config, Listen, Origin};
+use crate::config::{Config, Listen, Origin, memory};
 use crate::tls::Certificate;
 use crate::{check, descriptors};
 
@@ -55,6 +55,7 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.clock(now(), hardware_clock());
     report.disk(&config.store.path);
     report.descriptors(config);
+    report.memory(config.media.limit() as u64, memory::of_machine());
     report.segmentation(segments());
     report.resets(session::tcp::can_reset());
     report.certificate(config);
@@ -207,6 +208,20 @@ impl Report {
                 self.say(Health::Good, "descriptors", "without limit");
             }
         }
+    }
+
+    /// `limit`: of media; `machine`: all there is. In bytes.
+    fn memory(&mut self, limit: u64, machine: Option<u64>) {
+        let Some(machine) = machine else {
+            return self.say(Health::Doubtful, "memory", "the system does not say how much there is");
+        };
+        let text = format!("{} MiB of {} MiB are for media", limit >> 20, machine >> 20);
+        // The rest of the server, connections and the kernel's buffers need some too.
+        if limit > machine / 4 * 3 {
+            let hint = "the system may end the server before it keeps to that; lower media.memory";
+            return self.say(Health::Doubtful, "memory", format!("{text}; {hint}"));
+        }
+        self.say(Health::Good, "memory", text);
     }
 
     /// `segments`: how many packets the kernel cuts out of what it is given at once.
@@ -400,6 +415,17 @@ mod tests {
         assert_eq!(health(&config, &[]), Health::Doubtful);
         config.control.listen = Listen::Tcp(([127, 0, 0, 1], 5081).into());
         assert_eq!(health(&config, &["nginx"]), Health::Good);
+    }
+
+    #[test]
+    fn media_that_may_take_nearly_all_memory_is_doubtful() {
+        for (limit, machine, health) in [
+            (3 << 30, Some(4 << 30), Health::Good),
+            ((3 << 30) + 1, Some(4 << 30), Health::Doubtful),
+            (1 << 30, None, Health::Doubtful),
+        ] {
+            assert_eq!(seen(|report| report.memory(limit, machine)), health, "{limit}");
+        }
     }
 
     #[test]

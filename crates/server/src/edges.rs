@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use contract::{Clock, Secret, TrustedProxies};
 use futures_util::future::{join_all, select_all};
 use ingest::{rtmp, webrtc};
+use media::Memory;
 use rustls::ServerConfig;
 use session::Protocol;
 use tokio::sync::Mutex;
@@ -68,7 +69,7 @@ impl Edges {
         let certificate = Certificate::load(&config.tls);
         let certificate = certificate.map_err(|error| anyhow!("{}: {error}", error.setting()))?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
-        let rtmp = rtmp_config(config, tls.clone());
+        let rtmp = rtmp_config(config, control.memory(), tls.clone());
         let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);
         let webrtc = webrtc_config(config, proxies.clone());
         let webrtc = webrtc::Webrtc::start(webrtc, admission.clone(), clock.clone())?;
@@ -102,6 +103,7 @@ impl Edges {
             webrtc,
             transcodes: config.webrtc.transcodes,
             max_peers: config.webrtc.max_peers,
+            memory: control.memory(),
             store: control.store(),
             certificate: certificate.clone(),
             stop: stop.clone(),
@@ -174,12 +176,13 @@ pub(crate) fn threads(configured: usize) -> usize {
     if configured == 0 { cores() } else { configured }
 }
 
-fn rtmp_config(config: &Config, tls: Option<ServerConfig>) -> rtmp::Config {
+fn rtmp_config(config: &Config, memory: Memory, tls: Option<ServerConfig>) -> rtmp::Config {
     let listen = config.rtmp.tls_listen;
     rtmp::Config {
         listen: config.rtmp.listen,
         tls: tls.map(|tls| rtmp::TlsListen { listen, config: Arc::new(tls) }),
         max_connections: config.rtmp.max_connections,
+        memory,
         threads: threads(config.rtmp.threads),
     }
 }

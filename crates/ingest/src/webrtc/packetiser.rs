@@ -12,7 +12,8 @@ use bytes::Bytes;
 use contract::StreamKey;
 use contract::registry::{KeyframesOnly, KeyframesOnlyClaim, Live};
 use media::{
-    Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring,
+    Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks,
+    packet_ring_in,
 };
 use transcode::{Output, Slots, Treatment, VideoSettings, Worker, WorkerSettings};
 
@@ -46,7 +47,7 @@ impl Packetiser {
     /// Starts it.
     pub(crate) fn start(live: &Live, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
         let frames = &live.frames;
-        let writer = packet_ring(Tracks::clone(&frames.tracks()));
+        let writer = packet_ring_in(Tracks::clone(&frames.tracks()), &frames.memory().unwrap_or_default());
         let ring = writer.ring();
         let video = Arc::new(Pictures::default());
         let mut cutter = Cutter {
@@ -179,6 +180,7 @@ fn cut(frame: &Frame, parameters: &[Bytes]) -> Vec<Packet> {
 #[cfg(test)]
 mod tests {
     use contract::{AppName, StreamId};
+    use media::packet_ring;
 
     use super::*;
 
