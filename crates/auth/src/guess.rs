@@ -101,8 +101,8 @@ pub(crate) enum Whose {
     /// The application's; names of unregistered subscribers are free, so all of
     /// them on a stream share one count.
     Derived,
-    /// The application's, for a stream that is neither registered nor live: its name
-    /// is free as well. Nothing can be played there, so no code is compared for that;
+    /// The application's, for a stream that is neither registered nor live, and a
+    /// subscriber that no operator has named: both names are free. Nothing can be played there, so no code is compared for that;
     /// codes to publish share one count over all such streams.
     Unheard,
 }
