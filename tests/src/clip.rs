@@ -34,6 +34,8 @@ pub struct Clips {
     pub annexb: PathBuf,
     /// `plain` at half its width and height.
     pub small: PathBuf,
+    /// Pictures alone, at 12 Mbit/s: a segment is more than all buffers on its way hold.
+    pub heavy: PathBuf,
     /// What Chromium's fake camera shows.
     pub camera: PathBuf,
     /// What Chromium's fake microphone hears.
@@ -55,6 +57,7 @@ fn make() -> Result<Clips> {
         bframes: folder.join("bframes.mp4"),
         annexb: folder.join("plain.ts"),
         small: folder.join("small.mp4"),
+        heavy: folder.join("heavy.mp4"),
         camera: folder.join("camera.y4m"),
         microphone: folder.join("microphone.wav"),
     };
@@ -62,6 +65,7 @@ fn make() -> Result<Clips> {
     encode(&clips.bframes, &["-bf", "2", "-g", "60"])?;
     convert(&clips.plain, &clips.annexb, &["-c", "copy"])?;
     convert(&clips.plain, &clips.small, &SMALLER)?;
+    ffmpeg(&clips.heavy, &HEAVY)?;
     convert(&clips.plain, &clips.camera, &["-an", "-t", "10", "-pix_fmt", "yuv420p"])?;
     convert(&clips.plain, &clips.microphone, &["-vn", "-t", "10", "-ac", "1", "-ar", "48000"])?;
     Ok(clips)
@@ -81,6 +85,30 @@ const SMALLER: [&str; 12] = [
     "30",
     "-c:a",
     "copy",
+];
+
+/// Noise, which no encoder makes small.
+const HEAVY: [&str; 20] = [
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc2=s=640x360:r=30,noise=alls=80:allf=t,format=yuv420p",
+    "-t",
+    "10",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-bf",
+    "0",
+    "-g",
+    "30",
+    "-b:v",
+    "12M",
+    "-maxrate",
+    "12M",
+    "-bufsize",
+    "12M",
 ];
 
 fn encode(to: &Path, gop: &[&str]) -> Result<()> {

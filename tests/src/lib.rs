@@ -16,6 +16,7 @@ pub mod obs;
 pub mod peer;
 pub mod picture;
 pub mod proc;
+pub mod proxy;
 pub mod rest;
 pub mod rtmp_client;
 pub mod rtmp_wire;

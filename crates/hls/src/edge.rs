@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use crate::dialect::Refusal;
 use crate::grant::{Grant, Key, lock};
 use crate::grants::{Grants, Kept};
+use crate::lingering::{Lingering, MOST_LINGERING};
 use crate::packager::Shape;
 use crate::shelf::{Filler, Shelf};
 use crate::token::Signer;
@@ -29,6 +30,7 @@ pub(crate) struct Edge {
     pub(crate) clock: Clock,
     pub(crate) grants: Grants,
     pub(crate) proxies: TrustedProxies,
+    lingering: Arc<Lingering>,
     shelves: Mutex<HashMap<StreamKey, Arc<Shelf>>>,
     packagers: Packagers,
 }
@@ -85,10 +87,12 @@ impl Edge {
         proxies: TrustedProxies,
         signer: Signer,
     ) -> io::Result<Arc<Self>> {
+        let lingering = Lingering::new(MOST_LINGERING, clock.clone());
         Ok(Arc::new(Self {
             admission,
+            grants: Grants::new(signer, lingering.clone()),
+            lingering,
             clock,
-            grants: Grants::new(signer),
             proxies,
             shelves: Mutex::default(),
             packagers: Packagers::start()?,
@@ -207,6 +211,7 @@ impl Edge {
                 self.end(&grant);
             }
         }
+        self.lingering.sweep(now);
         lock(&self.shelves).retain(|_, shelf| !shelf.is_closed());
     }
 

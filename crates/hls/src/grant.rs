@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use contract::registry::Live;
@@ -16,21 +16,14 @@ use contract::{Clock, Now, SessionId, Standing, StreamKey, SubscriberId};
 use session::Player;
 use tokio::sync::watch;
 
-use crate::connection::Connection;
+use crate::connection::{Carrier, Connection, Progress};
+use crate::lingering::Lingering;
 use crate::token::GrantId;
 
 /// A connection whose last body ended so long ago, and whose kernel queue is
 /// empty, holds nothing of it: the HTTP server writes what it buffers as soon as
 /// the kernel has room. Younger ones are reset without asking.
 const SETTLED: Duration = Duration::from_secs(10);
-
-/// A body keeps its whole file in memory, also when the stream's window has moved
-/// on. Whose player takes less than [`PACE`] in this time loses the connection.
-const STALLED: Duration = Duration::from_secs(30);
-
-/// Bytes, 17 kbit/s: nobody can play live at that. Shorter files are in the kernel
-/// at once, and keep nothing.
-const PACE: u64 = 64 << 10;
 
 /// What one grant counts as one player for (C§16.7).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,62 +44,91 @@ pub(crate) struct Grant {
     clock: Clock,
     seat: Mutex<Option<Player>>,
     heard: Mutex<Instant>,
+    /// At most one for each connection that there is.
     lines: Mutex<Vec<Line>>,
+    lingering: Arc<Lingering>,
     /// How many fences there were; a body from before one sends nothing more.
     fences: AtomicU64,
 }
 
 /// One connection that carries or carried media for the grant.
 ///
-/// It keeps the duplicate of the descriptor, not only a reference to it: when the
-/// HTTP server closes the socket, the kernel goes on sending what it holds, and a
-/// fence must still be able to reach that.
+/// It does not keep the connection: the HTTP server does until it has closed it, and
+/// then [`Lingering`], as long as the kernel has something to send. One that is gone
+/// has nothing for a fence to reach.
 #[derive(Debug)]
 struct Line {
-    connection: Arc<Connection>,
+    connection: Weak<Connection>,
     /// Bodies that are not finished.
     open: usize,
     /// When the last one finished.
     ended: Instant,
     /// Bytes that bodies have handed out.
     handed: u64,
-    /// How many of them had left when the pace was last kept, and when that was.
-    paced: (u64, Instant),
+    progress: Progress,
 }
 
 impl Line {
-    fn new(connection: Arc<Connection>, now: Instant) -> Self {
-        Self { connection, open: 0, ended: now, handed: 0, paced: (0, now) }
+    /// `None`: the connection has as many as it may.
+    fn new(connection: &Arc<Connection>, carrier: Carrier, now: Instant) -> Option<Self> {
+        connection.join(carrier).then(|| Self {
+            connection: Arc::downgrade(connection),
+            open: 0,
+            ended: now,
+            handed: 0,
+            progress: Progress::new(0, now),
+        })
+    }
+
+    fn is(&self, connection: &Arc<Connection>) -> bool {
+        self.connection.as_ptr() == Arc::as_ptr(connection)
     }
 
     fn begin(&mut self, now: Instant) {
         self.open += 1;
-        self.paced = (self.left(), now);
+        self.progress = Progress::new(self.left(), now);
     }
 
     /// How much the player took. The kernel can hold megabytes, and asks for more
     /// in large steps, so what counts is what has left it.
     fn left(&self) -> u64 {
-        self.handed.saturating_sub(self.connection.unsent())
+        let unsent = self.connection.upgrade().map_or(0, |connection| connection.unsent());
+        self.handed.saturating_sub(unsent)
     }
 
     /// Whether a body is under way that its player does not take.
     fn is_stalled(&mut self, now: Instant) -> bool {
-        let (left, (before, since)) = (self.left(), self.paced);
-        if left >= before.saturating_add(PACE) {
-            self.paced = (left, now);
-            return false;
+        self.open > 0 && {
+            let left = self.left();
+            self.progress.is_stalled(left, now)
         }
-        self.open > 0 && now.saturating_duration_since(since) >= STALLED
     }
 
     fn is_settled(&self, now: Instant) -> bool {
-        self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && self.connection.is_drained()
+        let Some(connection) = self.connection.upgrade() else { return true };
+        self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && connection.is_drained()
+    }
+
+    /// Disconnects, if it is still there. False: the system refuses that.
+    fn reset(&self) -> bool {
+        self.connection.upgrade().is_none_or(|connection| connection.reset())
     }
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.part();
+        }
+    }
+}
+
+/// The connection carries media for as many grants as it may.
+#[derive(Debug)]
+pub(crate) struct Crowded;
+
 impl Grant {
-    pub(crate) fn new(id: GrantId, key: Key, clock: Clock) -> Self {
+    pub(crate) fn new(id: GrantId, key: Key, clock: Clock, lingering: Arc<Lingering>) -> Self {
         let heard = Mutex::new(clock.now().mono);
         Self {
             id,
@@ -115,6 +137,7 @@ impl Grant {
             seat: Mutex::default(),
             heard,
             lines: Mutex::default(),
+            lingering,
             fences: AtomicU64::new(0),
         }
     }
@@ -162,20 +185,25 @@ impl Grant {
 
     /// Announces a body on a connection. Announce first, then read the standing
     /// and the media: what a fence does not see here, it forbids there.
-    pub(crate) fn open(self: &Arc<Self>, connection: &Arc<Connection>) -> OpenBody {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        carrier: Carrier,
+    ) -> Result<OpenBody, Crowded> {
         let now = self.clock.now().mono;
         let mut lines = lock(&self.lines);
         lines.retain(|line| !line.is_settled(now));
-        match lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, connection)) {
+        match lines.iter_mut().find(|line| line.is(connection)) {
             Some(line) => line.begin(now),
             None => {
-                let mut line = Line::new(connection.clone(), now);
+                let mut line = Line::new(connection, carrier, now).ok_or(Crowded)?;
+                connection.tell(&self.lingering);
                 line.begin(now);
                 lines.push(line);
             }
         }
         let fence = self.fences.load(Ordering::Acquire);
-        OpenBody { grant: self.clone(), connection: connection.clone(), fence, until: None }
+        Ok(OpenBody { grant: self.clone(), connection: connection.clone(), fence, until: None })
     }
 
     /// Forgets connections that hold nothing of this grant any more, and resets
@@ -184,7 +212,7 @@ impl Grant {
         lock(&self.lines).retain_mut(|line| {
             let stalled = line.is_stalled(now);
             if stalled {
-                line.connection.reset();
+                line.reset();
             }
             !stalled && !line.is_settled(now)
         });
@@ -198,13 +226,19 @@ impl Grant {
         let mut lines = lock(&self.lines);
         let unsettled = lines.drain(..).filter(|line| !line.is_settled(now));
         // Every one, whatever became of the others.
-        unsettled.filter(|line| !line.connection.reset()).count() == 0
+        unsettled.filter(|line| !line.reset()).count() == 0
+    }
+
+    /// Bodies that are under way.
+    #[cfg(test)]
+    pub(crate) fn bodies(&self) -> usize {
+        lock(&self.lines).iter().map(|line| line.open).sum()
     }
 
     fn sent(&self, connection: &Arc<Connection>, bytes: usize) {
         *lock(&self.heard) = self.clock.now().mono;
         let mut lines = lock(&self.lines);
-        if let Some(line) = lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, connection)) {
+        if let Some(line) = lines.iter_mut().find(|line| line.is(connection)) {
             line.handed = line.handed.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         }
         drop(lines);
@@ -262,7 +296,7 @@ impl Drop for OpenBody {
     fn drop(&mut self) {
         let now = self.grant.clock.now().mono;
         let mut lines = lock(&self.grant.lines);
-        if let Some(line) = lines.iter_mut().find(|line| Arc::ptr_eq(&line.connection, &self.connection)) {
+        if let Some(line) = lines.iter_mut().find(|line| line.is(&self.connection)) {
             line.open = line.open.saturating_sub(1);
             line.ended = now;
         }
@@ -275,22 +309,28 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     use contract::{AppName, StreamId};
 
     use super::*;
+    use crate::connection::{PACE, STALLED};
 
-    fn grant(clock: Clock) -> Arc<Grant> {
+    /// One without a session.
+    pub(crate) fn grant(clock: Clock) -> Arc<Grant> {
+        grant_with(clock.clone(), Lingering::new(2, clock))
+    }
+
+    pub(crate) fn grant_with(clock: Clock, lingering: Arc<Lingering>) -> Arc<Grant> {
         let stream = StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("cam").unwrap() };
         let key = Key { stream, subscriber: None, peer: [192, 0, 2, 1].into(), coded: false };
-        Arc::new(Grant::new(GrantId(1), key, clock))
+        Arc::new(Grant::new(GrantId(1), key, clock, lingering))
     }
 
     /// A server's end, and a client's that takes as little as it can.
-    fn pair() -> (TcpStream, TcpStream) {
+    pub(crate) fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
@@ -310,7 +350,7 @@ mod tests {
         let grant = grant(clock.clock());
         let ((mut a, mut stalled), (mut b, mut reading)) = (pair(), pair());
         let lines = [&a, &b].map(|socket| Arc::new(Connection::duplicate(socket).unwrap()));
-        let [body, other] = lines.each_ref().map(|line| grant.open(line));
+        let [body, other] = lines.each_ref().map(|line| grant.open(line, Carrier::Player).unwrap());
         fill(&mut a, &body);
         fill(&mut b, &other);
         assert!(lines.iter().all(|line| line.unsent() > 4 * PACE));
@@ -336,7 +376,7 @@ mod tests {
         let grant = grant(clock.clock());
         let (mut server, mut client) = pair();
         let connection = Arc::new(Connection::duplicate(&server).unwrap());
-        drop(grant.open(&connection));
+        drop(grant.open(&connection, Carrier::Player));
         clock.advance(STALLED * 2);
         grant.settle(clock.clock().now().mono);
         server.write_all(b"x").unwrap();

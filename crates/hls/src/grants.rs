@@ -8,6 +8,7 @@ use std::time::Instant;
 use contract::{Clock, Standing, StreamKey, network};
 
 use crate::grant::{Grant, Key, lock};
+use crate::lingering::Lingering;
 use crate::token::{GrantId, Signer, Token};
 
 /// Grants at a time. Each costs a session, some kilobytes; an open stream gives
@@ -33,6 +34,7 @@ struct Table {
 pub(crate) struct Grants {
     table: Mutex<Table>,
     signer: Signer,
+    lingering: Arc<Lingering>,
 }
 
 /// What became of a grant that was to be kept.
@@ -51,8 +53,8 @@ pub(crate) enum Kept {
 pub(crate) struct Full;
 
 impl Grants {
-    pub(crate) fn new(signer: Signer) -> Self {
-        Self { table: Mutex::default(), signer }
+    pub(crate) fn new(signer: Signer, lingering: Arc<Lingering>) -> Self {
+        Self { table: Mutex::default(), signer, lingering }
     }
 
     /// The grant of this key, or a new one that is not in the table until it is
@@ -66,7 +68,7 @@ impl Grants {
             return Err(Full);
         }
         table.last += 1;
-        Ok(Arc::new(Grant::new(GrantId(table.last), key.clone(), clock.clone())))
+        Ok(Arc::new(Grant::new(GrantId(table.last), key.clone(), clock.clone(), self.lingering.clone())))
     }
 
     /// The grant of this key, if there is one.
@@ -155,8 +157,8 @@ mod tests {
 
     /// Whether somebody at `peer` with one more name costs somebody his grant.
     fn full(peer: impl Fn(usize) -> String) -> bool {
-        let grants = Grants::new(Signer::new(Secret::new([7; 64])));
         let clock = ManualClock::new(WallMs(0));
+        let grants = Grants::new(Signer::new(Secret::new([7; 64])), Lingering::new(1, clock.clock()));
         let now = || -> Now { clock.clock().now() };
         let kept: Vec<_> = (0..=MOST_OF_ONE)
             .map(|n| {

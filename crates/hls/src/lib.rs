@@ -15,7 +15,9 @@ mod dialect;
 mod edge;
 mod grant;
 mod grants;
+mod lingering;
 pub mod name;
+mod pace;
 pub mod packager;
 mod routes;
 mod shelf;
@@ -31,6 +33,7 @@ use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 
 pub use connection::{Connection, on_connect};
+pub use lingering::MOST_LINGERING;
 
 use edge::Edge;
 use token::Signer;

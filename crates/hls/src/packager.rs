@@ -286,6 +286,11 @@ impl Packager {
         self.window.segment(number)
     }
 
+    /// How long a media segment plays.
+    pub fn plays(&self, number: u64) -> Option<Duration> {
+        self.window.plays(number)
+    }
+
     /// Where a media segment ends, on its publisher's clock.
     pub fn until(&self, number: u64) -> Option<MediaTime> {
         self.window.until(number)

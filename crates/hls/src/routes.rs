@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, X_FORWARDED_FOR, X_FORWARDED_PROTO,
@@ -10,16 +11,18 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use contract::{
-    AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER, is_over_tls,
+    AppName, AppSettings, Credentials, Standing, StreamKey, TrustedProxies, UNKNOWN_PEER, canonical,
+    is_over_tls,
 };
 use serde::Deserialize;
 
 use crate::body::{FileBody, NoBody};
-use crate::connection::Connection;
+use crate::connection::{Carrier, Connection, Served};
 use crate::dialect::{self, Refusal};
 use crate::edge::{Asker, By, Edge};
-use crate::grant::{Grant, OpenBody};
+use crate::grant::{Crowded, Grant};
 use crate::name::{self, File, FileName};
+use crate::pace::Pace;
 use crate::packager::Names;
 use crate::shelf::{Nothing, Shelf};
 
@@ -37,6 +40,16 @@ pub(crate) fn configure(edge: &Arc<Edge>, config: &mut web::ServiceConfig) {
 fn peer(proxies: &TrustedProxies, request: &HttpRequest) -> IpAddr {
     let socket = request.peer_addr().map_or(UNKNOWN_PEER, |peer| peer.ip());
     proxies.origin(socket, request.headers().get_all(X_FORWARDED_FOR))
+}
+
+/// What carries a request.
+fn carrier(proxies: &TrustedProxies, request: &HttpRequest) -> Carrier {
+    let socket = request.peer_addr().map_or(UNKNOWN_PEER, |peer| canonical(peer.ip()));
+    match socket {
+        _ if proxies.contains(socket) => Carrier::Proxy,
+        _ if socket.is_loopback() => Carrier::Local,
+        _ => Carrier::Player,
+    }
 }
 
 /// Query parameters that mean something (C§5.4), and our grant.
@@ -110,14 +123,15 @@ async fn serve(edge: &Arc<Edge>, request: &HttpRequest) -> Result<HttpResponse, 
     };
     let (grant, by) = edge.admit(asker).await?;
     grant.hear(edge.clock.now());
-    let connection = request.conn_data::<Arc<Connection>>().ok_or_else(|| {
+    let connection = request.conn_data::<Served>().ok_or_else(|| {
         tracing::error!("hls::on_connect is not installed, or the connection has no descriptor");
         Refusal::Unavailable
     })?;
     let head = request.method() == Method::HEAD;
     let sealed = is_over_tls(request.app_config().secure(), request.headers().get_all(X_FORWARDED_PROTO));
-    let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed };
-    visit.fetch(connection).await
+    let carrier = carrier(&edge.proxies, request);
+    let visit = Visit { edge, wanted: &wanted, grant: &grant, by, head, sealed, carrier };
+    visit.fetch(connection.connection()).await
 }
 
 /// A request that was let in.
@@ -129,6 +143,7 @@ struct Visit<'a> {
     head: bool,
     /// Whether it came over TLS.
     sealed: bool,
+    carrier: Carrier,
 }
 
 impl Visit<'_> {
@@ -143,14 +158,22 @@ impl Visit<'_> {
         }
         // In this order: a fence that does not know the body yet has set the
         // standing, or emptied the shelf, before it looked for bodies.
-        let open = self.grant.open(connection);
+        let open = self.grant.open(connection, self.carrier).map_err(|Crowded| Refusal::Unavailable)?;
         self.may_play()?;
         let (kind, bytes) = self.file(&shelf).ok_or(Refusal::NotFound)?;
         let until = match self.wanted.file {
             File::Segment(number) => shelf.until(number),
             File::Playlist | File::Multivariant | File::Init(_) => None,
         };
-        Ok(self.respond(kind, bytes, open.until(until)))
+        let pace = self.pace(&shelf, bytes.len());
+        Ok(self.respond(kind, FileBody::new(bytes, open.until(until), pace)))
+    }
+
+    /// Media goes to a proxy at a pace: a fence does not reach what it has taken.
+    fn pace(&self, shelf: &Shelf, bytes: usize) -> Option<Pace> {
+        let File::Segment(number) = self.wanted.file else { return None };
+        let plays = shelf.read(|packager| packager.plays(number)).filter(|_| self.carrier == Carrier::Proxy);
+        plays.map(|plays| Pace::new(bytes, plays, Instant::now()))
     }
 
     fn may_play(&self) -> Result<(), Refusal> {
@@ -193,16 +216,16 @@ impl Visit<'_> {
         if self.is_gated() { format!("grant={}", self.edge.grants.token(self.grant)) } else { String::new() }
     }
 
-    fn respond(&self, kind: &'static str, bytes: Bytes, open: OpenBody) -> HttpResponse {
+    fn respond(&self, kind: &'static str, body: FileBody) -> HttpResponse {
         let mut answer = dialect::answer(StatusCode::OK);
         answer.insert_header((CONTENT_TYPE, kind)).insert_header((CACHE_CONTROL, self.caching()));
         if self.needs_variant() {
             answer.insert_header((SET_COOKIE, self.cookie()));
         }
         if self.head {
-            return answer.body(NoBody(bytes.len() as u64));
+            return answer.body(NoBody(body.len()));
         }
-        answer.body(FileBody::new(bytes, open))
+        answer.body(body)
     }
 
     /// Segments never change; playlists do at every reload (C§1).
@@ -234,4 +257,24 @@ fn cookie(request: &HttpRequest, name: &str) -> Option<String> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn only_a_proxy_that_is_named_is_one() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let of = |peer: &str| {
+            let request = TestRequest::default().peer_addr(peer.parse().unwrap());
+            carrier(&proxies, &request.insert_header((X_FORWARDED_FOR, "10.0.0.1")).to_http_request())
+        };
+        assert_eq!(of("10.0.0.2:1"), Carrier::Proxy);
+        assert_eq!(of("[::ffff:10.0.0.2]:1"), Carrier::Proxy);
+        assert_eq!([of("127.0.0.1:1"), of("[::1]:1")], [Carrier::Local; 2]);
+        assert_eq!(of("192.0.2.1:1"), Carrier::Player, "whatever it says");
+    }
 }

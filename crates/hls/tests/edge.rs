@@ -318,3 +318,28 @@ async fn a_player_who_is_stopped_while_he_comes_in_gets_no_seat() {
     let again = publisher.until(server.get(&with_code())).await;
     assert_eq!(again.status, 200);
 }
+
+/// Sockets of this process: all tests' and clients'.
+fn sockets() -> usize {
+    let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let names = all.filter_map(|one| std::fs::read_link(one.path()).ok());
+    names.filter(|name| name.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[actix_rt::test]
+async fn closed_connections_keep_no_descriptors() {
+    const ROUNDS: usize = 400;
+    let mut server = Server::start(false).await;
+    let mut publisher = server.publish(1000).await;
+    let list = publisher.until(server.get(LIST)).await;
+    let before = sockets();
+    for _ in 0..ROUNDS {
+        assert_eq!(server.get(&list.url()).await.status, 200);
+    }
+    // The clock stands, so nothing goes because of its age. Other tests have sockets, too.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while sockets() > before + ROUNDS / 4 {
+        assert!(std::time::Instant::now() < deadline, "{} sockets, {before} before", sockets());
+        tokio::task::yield_now().await;
+    }
+}

@@ -30,10 +30,12 @@ pub(crate) fn most() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// HLS duplicates the descriptor of each HTTP connection, for fences to reach.
+/// HLS duplicates the descriptor of each HTTP connection, for fences to reach, and
+/// keeps that of some that are closed.
 pub(crate) fn needed(config: &Config) -> u64 {
     let count = |connections| u64::try_from(connections).unwrap_or(u64::MAX);
     let http = count(config.http.max_connections).saturating_mul(2);
+    let http = http.saturating_add(count(hls::MOST_LINGERING));
     count(config.rtmp.max_connections).saturating_add(http).saturating_add(BESIDES)
 }
 
@@ -53,7 +55,7 @@ mod tests {
     fn an_http_connection_needs_two() {
         let mut config = Config::default();
         (config.rtmp.max_connections, config.http.max_connections) = (100, 10);
-        assert_eq!(needed(&config), 120 + BESIDES);
+        assert_eq!(needed(&config), 120 + hls::MOST_LINGERING as u64 + BESIDES);
         config.http.max_connections = usize::MAX;
         assert_eq!(needed(&config), u64::MAX);
     }

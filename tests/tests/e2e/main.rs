@@ -7,6 +7,7 @@ mod drivers;
 mod hostile;
 mod memory;
 mod operations;
+mod proxy;
 mod restart;
 mod secrets;
 mod sessions;

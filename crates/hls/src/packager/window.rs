@@ -195,11 +195,20 @@ impl Window {
     }
 
     pub(super) fn segment(&self, number: u64) -> Option<Bytes> {
-        self.entries.iter().find(|e| e.number == number).map(|e| e.segment.bytes.clone())
+        self.entry(number).map(|e| e.segment.bytes.clone())
+    }
+
+    /// How long a segment plays.
+    pub(super) fn plays(&self, number: u64) -> Option<Duration> {
+        self.entry(number).map(|e| e.segment.duration)
     }
 
     pub(super) fn until(&self, number: u64) -> Option<MediaTime> {
-        self.entries.iter().find(|e| e.number == number).map(|e| e.until)
+        self.entry(number).map(|e| e.until)
+    }
+
+    fn entry(&self, number: u64) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.number == number)
     }
 
     pub(super) fn init(&self, number: u64) -> Option<Bytes> {
