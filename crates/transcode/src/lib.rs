@@ -26,5 +26,5 @@ mod worker;
 pub use audio::{AudioTranscoder, AudioUnsupported};
 pub use slots::{Slot, Slots};
 pub use still::{StillError, still};
-pub use video::{Effort, VideoSettings, VideoTranscoder, VideoUnsupported};
+pub use video::{Bound, Effort, Refusal, VideoSettings, VideoTranscoder, VideoUnsupported};
 pub use worker::{Counts, Output, Treatment, Worker, WorkerSettings};

@@ -5,11 +5,13 @@ mod h264;
 #[cfg(not(feature = "video"))]
 #[path = "video/absent.rs"]
 mod h264;
+mod refusal;
 
 use std::time::Duration;
 
 pub(crate) use h264::shot;
 pub use h264::{Effort, VideoTranscoder};
+pub use refusal::{Bound, Refusal};
 
 /// Why a track cannot be transcoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,9 @@ pub enum VideoUnsupported {
     /// lacks, such as interlace.
     #[error("the decoder cannot read this stream")]
     Tools,
+    /// Past the limits of its level, or of our own.
+    #[error("past the limits of its level: {0}")]
+    Limits(#[from] Refusal),
     /// The encoder did not start.
     #[error("the encoder did not start")]
     Encoder,

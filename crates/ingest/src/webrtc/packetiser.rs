@@ -55,6 +55,7 @@ impl Packetiser {
             video: video.clone(),
             keyframes_only: live.keyframes_only.clone(),
             claim: None,
+            told: Told::default(),
             key: key.clone(),
         };
         let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
@@ -112,7 +113,16 @@ struct Cutter {
     keyframes_only: KeyframesOnly,
     /// Goes with the last player, since the thread does.
     claim: Option<KeyframesOnlyClaim>,
+    told: Told,
     key: StreamKey,
+}
+
+/// What the log has been told of a stream. Each is told once, since a stream may
+/// change its mind with each key frame.
+#[derive(Default)]
+struct Told {
+    no_room: bool,
+    refused: bool,
 }
 
 impl Cutter {
@@ -139,13 +149,13 @@ impl Cutter {
         self.claim = keyframes_only.then(|| self.keyframes_only.claim());
         self.writer.set_tracks(tracks.clone());
         match video {
-            Treatment::NoRoom => {
+            Treatment::NoRoom if !std::mem::replace(&mut self.told.no_room, true) => {
                 tracing::warn!(stream = %self.key, "no room to transcode B-frames: WebRTC players see key frames only");
             }
-            Treatment::KeyframesOnly(reason) => {
+            Treatment::KeyframesOnly(reason) if !std::mem::replace(&mut self.told.refused, true) => {
                 tracing::warn!(stream = %self.key, %reason, "cannot transcode: WebRTC players see key frames only");
             }
-            Treatment::Absent | Treatment::Passed | Treatment::Transcoded | Treatment::Refused(_) => {}
+            _ => tracing::debug!(stream = %self.key, ?video, "pictures"),
         }
         if let Treatment::Refused(reason) = audio {
             tracing::warn!(stream = %self.key, %reason, "WebRTC players hear nothing of this stream");
@@ -219,6 +229,7 @@ mod tests {
             video: Arc::default(),
             keyframes_only: said.clone(),
             claim: None,
+            told: Told::default(),
             key: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("cam").unwrap() },
         };
         for (treatment, expected) in [

@@ -63,3 +63,14 @@ fn what_is_no_key_frame_or_damaged_is_refused_and_harms_nobody() {
     let refused = still(large.tracks.video.as_ref().unwrap(), keyframe(&large), 320);
     assert!(matches!(refused, Err(StillError::Unsupported(VideoUnsupported::Size { .. }))), "{refused:?}");
 }
+
+#[test]
+fn a_key_frame_past_its_level_is_refused_with_the_reason() {
+    let clip = clip("red", "200x100", "bt601", "");
+    let track = clip.tracks.video.as_ref().unwrap();
+    let mut config = track.config.to_vec();
+    config[8 + 3] = 99;
+    let track = VideoTrack { config: config.into(), ..track.clone() };
+    let refused = StillError::Unsupported(VideoUnsupported::Limits(crate::Refusal::Level(99)));
+    assert_eq!(still(&track, keyframe(&clip), 320), Err(refused));
+}

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use media::{Frame, VideoTrack};
 
-use super::{VideoSettings, VideoUnsupported};
+use super::{Refusal, VideoSettings, VideoUnsupported};
 
 /// How much to do with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl VideoTranscoder {
 
     /// Never called.
     pub fn unreadable(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn refused(&self) -> Option<Refusal> {
         match self.0 {}
     }
 

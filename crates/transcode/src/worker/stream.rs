@@ -10,7 +10,7 @@ use super::late::{Late, Lateness};
 use super::{Counts, Output, Treatment, WorkerSettings};
 use crate::audio::AudioTranscoder;
 use crate::slots::Slot;
-use crate::video::{Effort, VideoTranscoder};
+use crate::video::{Effort, VideoTranscoder, VideoUnsupported};
 
 /// Shortest stream time between keyframes that players ask for. A keyframe is
 /// ten times a picture, and one player's loss is paid by all.
@@ -196,13 +196,14 @@ impl Stream {
         }
         let effort = if lateness == Lateness::InTime { Effort::Full } else { Effort::DecodeOnly };
         let frames = transcoder.push(frame, effort);
-        let unreadable = transcoder.unreadable();
+        let gives_up = transcoder.refused().map(VideoUnsupported::from);
+        let gives_up = gives_up.or(transcoder.unreadable().then_some(VideoUnsupported::Tools));
         if effort == Effort::DecodeOnly {
             self.drop_one();
         }
         self.give(frames, out);
-        if unreadable {
-            self.give_up(out);
+        if let Some(cause) = gives_up {
+            self.give_up(cause, out);
         }
     }
 
@@ -223,10 +224,10 @@ impl Stream {
         out.extend(frames.into_iter().map(Output::Frame));
     }
 
-    fn give_up(&mut self, out: &mut Vec<Output>) {
+    fn give_up(&mut self, cause: VideoUnsupported, out: &mut Vec<Output>) {
         self.counts.corrupt += self.video.corrupt();
         self.counts.skipped += self.video.skipped();
-        self.video = Video::Keyframes(Treatment::KeyframesOnly(crate::VideoUnsupported::Tools));
+        self.video = Video::Keyframes(Treatment::KeyframesOnly(cause));
         self.announce(out);
     }
 
