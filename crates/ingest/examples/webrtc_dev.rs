@@ -60,7 +60,7 @@ async fn main() -> std::io::Result<()> {
     let config = Config {
         listen: ([0, 0, 0, 0], udp).into(),
         announced: vec![],
-        transcodes: 2,
+        transcoding: transcode::Transcoding::new(2, transcode::Decoding::Here),
         max_peers: 2048,
         max_idle_sockets: 2048,
         proxies: Default::default(),
