@@ -96,6 +96,11 @@ impl RtmpClient {
         rtmp_wire::media_from(&self.received.lock().unwrap_or_else(PoisonError::into_inner), before)
     }
 
+    /// Sends bytes as they are: of a publisher, whole messages.
+    pub fn say(&self, bytes: &[u8]) -> Result<()> {
+        Ok((&self.stream).write_all(bytes)?)
+    }
+
     /// The first status that the server answers the request with.
     pub fn answer(&self) -> Result<Status> {
         eventually("an answer over RTMP", || self.statuses().ok()?.into_iter().next())

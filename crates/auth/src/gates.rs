@@ -64,6 +64,11 @@ pub(crate) enum Registration<'a> {
 }
 
 impl<'a> Registration<'a> {
+    /// Whether an operator has named it, if only to block it.
+    pub(crate) fn is_known(self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
     /// The record, if it has a secret of its own. A record without one (made by
     /// a block, or added so) leaves its subscriber to derived codes.
     pub(crate) fn with_secret(self) -> Option<&'a Record> {

@@ -1,9 +1,8 @@
 //! Guessing codes is priced out, and the price is the guesser's (C§16.9).
 //!
 //! A six-digit code falls to a few hours of patient tries unless tries cost
-//! something; and if all peers pay together, a guesser locks
-//! all others out. So each *evaluated* wrong code fills [`Meter`]s, all of which
-//! must have room for the next one:
+//! something; and if all peers pay together, a guesser locks all others out. So each
+//! *evaluated* wrong code fills [`Meter`]s, all of which must have room for the next one:
 //!
 //! | the network | its own | its site | all such networks together |
 //! |---|---|---|---|
@@ -29,8 +28,9 @@
 //!   unknown networks wait; they wait, and the operator is told.
 //!
 //! A peer that waits gets the answer of a wrong code without an evaluation, so that waiting
-//! teaches nothing. Nor is a code compared for a stream that is neither registered nor
-//! live: its names are free as well, and would be a fresh count each.
+//! teaches nothing. Nor is a derived code compared to play a stream that is neither registered
+//! nor live, under a name that no operator has given: both names are free, and would be a
+//! fresh count each. Codes to publish such streams share one count in the application.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -101,8 +101,8 @@ pub(crate) enum Whose {
     /// The application's; names of unregistered subscribers are free, so all of
     /// them on a stream share one count.
     Derived,
-    /// The application's, for a stream that is neither registered nor live: its name
-    /// is free as well. Nothing can be played there, so no code is compared for that;
+    /// The application's, for a stream that is neither registered nor live, and a
+    /// subscriber that no operator has named: both names are free. Nothing can be played there, so no code is compared for that;
     /// codes to publish share one count over all such streams.
     Unheard,
 }

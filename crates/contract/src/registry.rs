@@ -222,6 +222,9 @@ pub enum PublishRefused {
     /// The application has as many live streams as it may.
     #[error("too many live streams")]
     Limit,
+    /// The server has no memory for the media of one more.
+    #[error("no memory for another stream")]
+    Memory,
     /// The registry cannot answer.
     #[error("registry unavailable")]
     Unavailable,

@@ -109,7 +109,7 @@ impl Line {
         self.open == 0 && now.saturating_duration_since(self.ended) > SETTLED && connection.is_drained()
     }
 
-    /// False: the system refuses it.
+    /// Disconnects, if it is still there. False: the system refuses that.
     fn reset(&self) -> bool {
         self.connection.upgrade().is_none_or(|connection| connection.reset())
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::WallMs;
-use media::{EndReason, Event, Frame, MediaTime, TrackKind, Tracks};
+use media::{EndReason, Event, Frame, MediaTime, Memory, TrackKind, Tracks};
 use mux::{Fragmenter, InitError, InitSegment, Placed, Segment};
 
 pub use playlist::{Names, Variant};
@@ -127,6 +127,11 @@ impl Packager {
     /// An empty one. `epoch` is the Unix time in seconds.
     pub fn new(shape: Shape, epoch: u64) -> Self {
         Self { shape, tracks: None, run: None, end: MediaTime::ZERO, window: Window::new(epoch) }
+    }
+
+    /// Segments count against this budget from here on.
+    pub fn count_against(&mut self, memory: Memory) {
+        self.window.count_against(memory);
     }
 
     /// A publisher begins, or begins again; from here `shape` holds (C§16.19).

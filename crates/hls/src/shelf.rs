@@ -169,6 +169,7 @@ impl State {
     /// Another publish follows what was packed so far.
     fn begin(&mut self, live: Arc<Live>, shape: Shape) {
         let _ = self.packager.begin(shape);
+        self.packager.count_against(live.frames.memory().unwrap_or_default());
         let next = self.packager.next();
         self.past.extend(self.live.replace(live).map(|live| (live, next)));
         if self.past.len() > PAST

@@ -52,6 +52,7 @@ async fn main() -> std::io::Result<()> {
         tls: None,
         listen: ([127, 0, 0, 1], udp).into(),
         max_connections: 100,
+        memory: media::Memory::default(),
         threads: 1,
     };
     let root = args.get(3).cloned().unwrap_or_else(|| "/work/node".to_owned());
@@ -59,7 +60,7 @@ async fn main() -> std::io::Result<()> {
     let config = Config {
         listen: ([0, 0, 0, 0], udp).into(),
         announced: vec![],
-        transcodes: 2,
+        transcoding: transcode::Transcoding::new(2, transcode::Decoding::Here),
         max_peers: 2048,
         max_idle_sockets: 2048,
         proxies: Default::default(),

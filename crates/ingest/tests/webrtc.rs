@@ -32,6 +32,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use transcode::{Decoding, Transcoding};
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
@@ -71,8 +72,9 @@ impl Server {
                 let (plane, admission) = Plane::start_here(settings);
                 let listen = ([127, 0, 0, 1], 0).into();
                 let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+                let transcoding = Transcoding::new(transcodes, Decoding::Here);
                 let (announced, max_idle_sockets) = (Vec::new(), 32);
-                let config = Config { listen, announced, transcodes, max_peers, max_idle_sockets, proxies };
+                let config = Config { listen, announced, transcoding, max_peers, max_idle_sockets, proxies };
                 let webrtc = Webrtc::start(config, admission, clock).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::ring::{self, Item, Limits};
-use crate::{MediaTime, TrackKind};
+use crate::{Charge, MediaTime, Memory, TrackKind};
 
 /// One access unit of one track.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,11 @@ pub struct Frame {
 impl Item for Frame {
     fn cost(&self) -> usize {
         self.data.len()
+    }
+
+    fn counted(mut self, charge: Charge) -> Self {
+        self.data = charge.hold(self.data);
+        self
     }
 
     fn is_video(&self) -> bool {
@@ -50,4 +55,9 @@ const LIMITS: Limits = Limits { bytes: 32 << 20, items: 4096 };
 /// Makes a frame bus for a stream with these tracks.
 pub fn bus(tracks: crate::Tracks) -> BusWriter {
     ring::ring(tracks, LIMITS)
+}
+
+/// The same, which counts what it holds against a budget.
+pub fn bus_in(tracks: crate::Tracks, memory: &Memory) -> BusWriter {
+    ring::ring_in(tracks, LIMITS, memory)
 }

@@ -10,13 +10,15 @@
 //! executor or thread can wait on them.
 
 mod frame;
+mod memory;
 mod packet;
 pub mod ring;
 mod time;
 mod track;
 
-pub use frame::{Bus, BusReader, BusWriter, Frame, bus};
-pub use packet::{Packet, PacketReader, PacketRing, PacketWriter, packet_ring};
+pub use frame::{Bus, BusReader, BusWriter, Frame, bus, bus_in};
+pub use memory::{Charge, Exhausted, Losses, Memory};
+pub use packet::{Packet, PacketReader, PacketRing, PacketWriter, packet_ring, packet_ring_in};
 pub use ring::{EndReason, Event};
 pub use time::MediaTime;
 pub use track::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec, VideoTrack};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::ring::{self, Item, Limits};
-use crate::{MediaTime, TrackKind};
+use crate::{Charge, MediaTime, Memory, TrackKind};
 
 /// One RTP payload of one track, without the header: sequence number, SSRC and
 /// payload type belong to each player.
@@ -34,6 +34,11 @@ impl Item for Packet {
         self.payload.len()
     }
 
+    fn counted(mut self, charge: Charge) -> Self {
+        self.payload = charge.hold(self.payload);
+        self
+    }
+
     fn is_video(&self) -> bool {
         self.track == TrackKind::Video
     }
@@ -56,4 +61,9 @@ const LIMITS: Limits = Limits { bytes: 16 << 20, items: 16_384 };
 /// Makes a packet ring for a stream with these tracks.
 pub fn packet_ring(tracks: crate::Tracks) -> PacketWriter {
     ring::ring(tracks, LIMITS)
+}
+
+/// The same, which counts what it holds against a budget.
+pub fn packet_ring_in(tracks: crate::Tracks, memory: &Memory) -> PacketWriter {
+    ring::ring_in(tracks, LIMITS, memory)
 }

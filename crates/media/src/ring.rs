@@ -5,22 +5,31 @@
 //! [`Event::Gap`] and continues at the newest start of a group of pictures, so
 //! it never feeds a decoder half a group. A new reader starts there too: the
 //! ring is the GOP cache.
+//!
+//! A ring of a budget ([`Memory`](crate::Memory)) counts what it holds against that as well,
+//! and drops more and sooner when memory is tight.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use crate::Tracks;
+use crate::memory::Member;
+use crate::{Charge, Memory, Tracks};
 
 mod audience;
+mod reader;
 
-use audience::{Audience, Place};
+use audience::Audience;
+pub use reader::Reader;
 
 /// What a ring carries.
 pub trait Item {
-    /// Bytes that it counts against [`Limits::bytes`].
+    /// Bytes that it counts against [`Limits::bytes`]: those that it keeps in memory, which
+    /// its maker sees to.
     fn cost(&self) -> usize;
+    /// The same item, which is counted until the last holder of its bytes is gone.
+    #[must_use]
+    fn counted(self, charge: Charge) -> Self;
     /// Whether it belongs to the video track.
     fn is_video(&self) -> bool;
     /// Whether a decoder can start here.
@@ -30,7 +39,7 @@ pub trait Item {
 /// Bounds of a ring; the oldest items go first.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Sum of [`Item::cost`].
+    /// Sum of [`Item::cost`], and of the configurations of their tracks.
     pub bytes: usize,
     /// Number of items.
     pub items: usize,
@@ -65,7 +74,20 @@ struct Entry<T> {
     item: Arc<T>,
 }
 
+impl<T> Entry<T> {
+    /// Whether it belongs to the same tracks as this neighbour.
+    fn shares_tracks(&self, tracks: &Arc<Tracks>) -> bool {
+        Arc::ptr_eq(&self.tracks, tracks)
+    }
+}
+
+/// What an item takes beside its media: the entry, the item and its counts in their
+/// allocations, what the allocator adds, and the unused rest of its buffer.
+const BESIDE: usize = 512;
+
 struct State<T> {
+    /// Its part in a budget, if it has one.
+    member: Option<Member>,
     entries: VecDeque<Entry<T>>,
     /// Sequence number of `entries[0]`.
     first: u64,
@@ -92,7 +114,51 @@ impl<T: Item> State<T> {
         self.first + self.entries.len() as u64
     }
 
+    /// Appends an item, unless there is no memory for it.
     fn push(&mut self, item: T) {
+        if let Some(item) = self.count(item) {
+            self.append(item);
+        }
+    }
+
+    /// The item, counted against the budget; what is older makes room.
+    fn count(&mut self, item: T) -> Option<T> {
+        let Some(memory) = self.member.as_ref().map(|member| member.memory().clone()) else {
+            return Some(item);
+        };
+        let cost = item.cost() + self.cost_of_tracks() + BESIDE;
+        if memory.is_tight() {
+            let part = memory.part();
+            while self.held() + cost > part && self.drop_oldest() {
+                memory.count_cut();
+            }
+        }
+        loop {
+            if let Ok(charge) = memory.charge(cost) {
+                return Some(item.counted(charge));
+            }
+            if !self.drop_oldest() {
+                memory.count_lost();
+                // Readers meet a gap, and wait for a picture to begin with.
+                self.first += 1;
+                return None;
+            }
+            memory.count_cut();
+        }
+    }
+
+    /// What the next item costs more, since it is the first of its tracks.
+    fn cost_of_tracks(&self) -> usize {
+        let known = self.entries.back().is_some_and(|last| last.shares_tracks(&self.tracks));
+        if known { 0 } else { self.tracks.config_bytes() }
+    }
+
+    /// Bytes that its items and what is beside them take.
+    fn held(&self) -> usize {
+        self.bytes + self.entries.len() * BESIDE
+    }
+
+    fn append(&mut self, item: T) {
         let starts = item.starts_gop() || (self.tracks.video.is_none() && !item.is_video());
         if starts {
             self.gop = Some(self.next());
@@ -101,7 +167,7 @@ impl<T: Item> State<T> {
         if item.is_video() || self.tracks.video.is_none() {
             self.unannounced = SOUND_WAITS + 1;
         }
-        self.bytes += item.cost();
+        self.bytes += item.cost() + self.cost_of_tracks();
         self.entries.push_back(Entry { tracks: self.tracks.clone(), item: Arc::new(item) });
         while self.bytes > self.limits.bytes || self.entries.len() > self.limits.items {
             self.drop_oldest();
@@ -118,11 +184,16 @@ impl<T: Item> State<T> {
         wakers
     }
 
-    fn drop_oldest(&mut self) {
-        let Some(old) = self.entries.pop_front() else { return };
+    /// Whether there was one.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(old) = self.entries.pop_front() else { return false };
         self.bytes -= old.item.cost();
+        if !self.entries.front().is_some_and(|next| next.shares_tracks(&old.tracks)) {
+            self.bytes -= old.tracks.config_bytes();
+        }
         self.first += 1;
         self.gop = self.gop.filter(|&gop| gop >= self.first);
+        true
     }
 
     fn clear(&mut self) {
@@ -147,8 +218,18 @@ fn wake(wakers: impl IntoIterator<Item = Waker>) {
 
 /// Makes an empty ring and its one writer.
 pub fn ring<T: Item>(tracks: Tracks, limits: Limits) -> Writer<T> {
+    make(tracks, limits, None)
+}
+
+/// The same, which counts what it holds against a budget.
+pub fn ring_in<T: Item>(tracks: Tracks, limits: Limits, memory: &Memory) -> Writer<T> {
+    make(tracks, limits, Some(Member::new(memory.clone())))
+}
+
+fn make<T: Item>(tracks: Tracks, limits: Limits, member: Option<Member>) -> Writer<T> {
     Writer {
         shared: Arc::new(Mutex::new(State {
+            member,
             entries: VecDeque::new(),
             first: 0,
             gop: None,
@@ -238,19 +319,17 @@ impl<T: Item> Ring<T> {
         let mut state = lock(&self.shared);
         state.readers += 1;
         let next = state.gop.unwrap_or_else(|| state.next());
-        Reader {
-            shared: self.shared.clone(),
-            next,
-            tracks: None,
-            wait_gop: state.gop.is_none(),
-            patient: false,
-            place: None,
-        }
+        Reader::new(self.shared.clone(), next, state.gop.is_none())
     }
 
     /// What the publisher sends now.
     pub fn tracks(&self) -> Arc<Tracks> {
         lock(&self.shared).tracks.clone()
+    }
+
+    /// The budget that it counts against, if it does.
+    pub fn memory(&self) -> Option<Memory> {
+        lock(&self.shared).member.as_ref().map(|member| member.memory().clone())
     }
 
     /// What was written last, unless it is gone.
@@ -277,156 +356,6 @@ impl<T: Item> Ring<T> {
     /// Whether no more will come.
     pub fn ended(&self) -> Option<EndReason> {
         lock(&self.shared).ended
-    }
-}
-
-/// One reader.
-#[derive(Debug)]
-pub struct Reader<T: Item> {
-    shared: Shared<T>,
-    next: u64,
-    tracks: Option<Arc<Tracks>>,
-    /// Video is skipped until a group of pictures starts.
-    wait_gop: bool,
-    patient: bool,
-    /// Of one that is patient.
-    place: Option<Place>,
-}
-
-impl<T: Item> Reader<T> {
-    /// Lets sound wait for the next picture, a frame's time at most: one wake-up
-    /// and one system call then serve both. Patient readers are also woken a few at a
-    /// time, each by one before it, so that they never fill a runtime's queue. For
-    /// players whose own buffer is larger than that.
-    #[must_use]
-    pub fn patient(mut self) -> Self {
-        self.patient = true;
-        self
-    }
-
-    /// The next event, or the waker is kept and called when there is one.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
-        let shared = self.shared.clone();
-        let mut state = lock(&shared);
-        let next_up = state.patient.look(&mut self.place);
-        let event = self.take(&state);
-        if event.is_none() {
-            self.wait(&mut state, cx.waker());
-        }
-        drop(state);
-        wake(next_up);
-        event.map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// Waits no longer, and holds nobody up.
-    fn leave(&mut self) {
-        if self.place.is_some() {
-            let next_up = lock(&self.shared).patient.leave(&mut self.place);
-            wake(next_up);
-        }
-    }
-
-    fn wait(&mut self, state: &mut State<T>, waker: &Waker) {
-        if self.patient {
-            state.patient.wait(&mut self.place, waker);
-        } else if !state.waiting.iter().any(|w| w.will_wake(waker)) {
-            state.waiting.push(waker.clone());
-        }
-    }
-
-    /// The next event; waits for it. Cancel-safe.
-    pub async fn next(&mut self) -> Event<T> {
-        Next(self).await
-    }
-
-    /// The next event if there is one now.
-    pub fn try_next(&mut self) -> Option<Event<T>> {
-        let shared = self.shared.clone();
-        let state = lock(&shared);
-        self.take(&state)
-    }
-
-    /// Forgets what was not read and goes on at the newest group of pictures if
-    /// the ring holds one, else at the next; says the tracks again, since what was
-    /// said of them may have been thrown away. For a player that comes back from a
-    /// suspension.
-    pub fn restart(&mut self) {
-        let shared = self.shared.clone();
-        let state = lock(&shared);
-        self.next = state.gop.unwrap_or_else(|| state.next());
-        self.wait_gop = state.gop.is_none();
-        self.tracks = None;
-    }
-
-    /// Goes on at the newest group of pictures if that starts later than its
-    /// place, and says how many items it left out. For a player that is slow but
-    /// not yet so slow that the ring has dropped what it needs.
-    pub fn skip_ahead(&mut self) -> Option<u64> {
-        let gop = lock(&self.shared).gop.filter(|&gop| gop > self.next)?;
-        let lost = gop - self.next;
-        self.next = gop;
-        self.wait_gop = false;
-        Some(lost)
-    }
-
-    /// How many items it has not read yet.
-    pub fn lag(&self) -> u64 {
-        lock(&self.shared).next().saturating_sub(self.next)
-    }
-
-    fn take(&mut self, state: &State<T>) -> Option<Event<T>> {
-        if self.next < state.first {
-            return Some(self.skip(state));
-        }
-        loop {
-            let at = (self.next - state.first) as usize;
-            let Some(entry) = state.entries.get(at) else {
-                return state.ended.map(Event::Ended);
-            };
-            if self.wait_gop && entry.item.is_video() && !entry.item.starts_gop() {
-                self.next += 1;
-                continue;
-            }
-            if !self.tracks.as_ref().is_some_and(|t| Arc::ptr_eq(t, &entry.tracks)) {
-                self.tracks = Some(entry.tracks.clone());
-                return Some(Event::Tracks(entry.tracks.clone()));
-            }
-            self.wait_gop &= !entry.item.starts_gop();
-            self.next += 1;
-            return Some(Event::Item(entry.item.clone()));
-        }
-    }
-
-    fn skip(&mut self, state: &State<T>) -> Event<T> {
-        let to = state.gop.unwrap_or_else(|| state.next());
-        let lost = to - self.next;
-        self.next = to;
-        self.wait_gop = state.gop.is_none();
-        Event::Gap(lost)
-    }
-}
-
-struct Next<'a, T: Item>(&'a mut Reader<T>);
-
-impl<T: Item> Future for Next<'_, T> {
-    type Output = Event<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event<T>> {
-        self.0.poll_next(cx)
-    }
-}
-
-impl<T: Item> Drop for Next<'_, T> {
-    /// The task has something better to do.
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-impl<T: Item> Drop for Reader<T> {
-    fn drop(&mut self) {
-        self.leave();
-        lock(&self.shared).readers -= 1;
     }
 }
 

@@ -77,3 +77,11 @@ pub struct Tracks {
     /// Sound, if any.
     pub audio: Option<AudioTrack>,
 }
+
+impl Tracks {
+    /// Bytes of both configurations, as a publisher makes them.
+    pub fn config_bytes(&self) -> usize {
+        let video = self.video.as_ref().map_or(0, |video| video.config.len());
+        video + self.audio.as_ref().map_or(0, |audio| audio.config.len())
+    }
+}

@@ -62,6 +62,14 @@ impl Registry {
         Ok(Self { state: State::load(records), writes: HashMap::new(), store, settings, clock })
     }
 
+    /// What the rings of all streams count against; without it they have their own bounds
+    /// only.
+    #[must_use]
+    pub fn with_memory(mut self, memory: media::Memory) -> Self {
+        self.state.memory = memory;
+        self
+    }
+
     /// An application's settings; who asks about one that does not exist finds no
     /// streams in it.
     fn app(&self, app: &AppName) -> Arc<AppSettings> {

@@ -11,7 +11,7 @@ use contract::registry::{
 };
 use contract::session::SessionRef;
 use contract::{AppName, AppSettings, Protocol, SessionId, StandingCell, StreamKey, SubscriberId, WallMs};
-use media::{BusWriter, PacketWriter, TrackKind};
+use media::{BusWriter, Memory, PacketWriter, TrackKind};
 use tokio::sync::watch;
 
 mod look;
@@ -136,6 +136,8 @@ pub(crate) struct State {
     /// As long as somebody holds anything of them; whoever publishes meanwhile.
     past: Vec<Past>,
     generations: u64,
+    /// What all rings together may hold.
+    pub(crate) memory: Memory,
 }
 
 /// A publisher's place was given.
@@ -180,9 +182,13 @@ impl State {
         if !taken_over && settings.streams.live_limit.is_some_and(|limit| live as u64 >= limit) {
             return Err(PublishRefused::Limit);
         }
+        if !taken_over && !self.memory.admits() {
+            return Err(PublishRefused::Memory);
+        }
         self.generations += 1;
-        let frames = media::bus(ask.tracks.clone());
-        let packets = (ask.form == Form::FramesAndPackets).then(|| media::packet_ring(ask.tracks.clone()));
+        let frames = media::bus_in(ask.tracks.clone(), &self.memory);
+        let packets = (ask.form == Form::FramesAndPackets)
+            .then(|| media::packet_ring_in(ask.tracks.clone(), &self.memory));
         let live = Live {
             generation: self.generations,
             protocol: ask.protocol,

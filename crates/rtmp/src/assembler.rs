@@ -10,7 +10,7 @@ use media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoTr
 use crate::amf0::Value;
 use crate::flv::avc::AvcConfig;
 use crate::flv::tag::{AudioTag, CodecName, VideoTag};
-use crate::flv::{FlvError, aac, opus};
+use crate::flv::{self, FlvError, aac, opus};
 use crate::limits::{MAX_HELD_FRAMES, PUBLISHER_HOLD, STRANGER_HOLD};
 use crate::timeline::Timeline;
 
@@ -111,7 +111,7 @@ impl Assembler {
         self.out.pop_front()
     }
 
-    #[cfg(test)]
+    /// Bytes of frames that wait for the tracks or for the poll.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -124,7 +124,9 @@ impl Assembler {
                 // A record without sets announces that they come in band.
                 if self.avc.track().is_ok() { self.set_video() } else { Ok(()) }
             }
-            VideoTag::Units { offset, units } => self.access_unit(timestamp, offset, &units),
+            VideoTag::Units { offset, units } => {
+                self.access_unit(timestamp, offset, &flv::keep(units, body.len()))
+            }
             VideoTag::Other(codec) => {
                 self.unsupported(TrackKind::Video, codec);
                 Ok(())
@@ -153,8 +155,10 @@ impl Assembler {
         match AudioTag::parse(body)? {
             AudioTag::AacConfig(config) => self.set_audio(aac::track(&config)?),
             AudioTag::OpusConfig(config) => self.set_audio(opus::track(&config)?),
-            AudioTag::Aac(block) => self.aac_block(timestamp, block)?,
-            AudioTag::Opus(packet) => self.sound_block(AudioCodec::Opus, timestamp, packet),
+            AudioTag::Aac(block) => self.aac_block(timestamp, flv::keep(block, body.len()))?,
+            AudioTag::Opus(packet) => {
+                self.sound_block(AudioCodec::Opus, timestamp, flv::keep(packet, body.len()));
+            }
             AudioTag::Other(codec) => self.unsupported(TrackKind::Audio, codec),
             AudioTag::Empty => {}
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub(crate) use reader::Reader;
-pub(crate) use writer::{Head, MAX_HEAD, Writer, put_head};
+pub(crate) use writer::{Head, MAX_HEAD, Writer, put_head, put_joint};
 
 /// Chunk size of both directions until someone says otherwise, in bytes.
 pub(crate) const DEFAULT_CHUNK: usize = 128;

@@ -104,7 +104,9 @@ impl Client {
             self.handshake = None;
             self.connect();
         }
-        while let Some(incoming) = self.link.receive(&mut bytes)? {
+        // A server of ours: how many tags an aggregate has need not be bounded.
+        let mut tags = usize::MAX;
+        while let Some(incoming) = self.link.receive(&mut bytes, &mut tags)? {
             self.on_message(incoming);
         }
         self.link.count(count);

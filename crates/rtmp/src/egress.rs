@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use media::{AudioCodec, Frame, MediaTime, TrackKind, Tracks};
 
 use crate::amf0::{self, Value};
-use crate::chunk::{Head, MAX_HEAD, Writer, put_head};
+use crate::chunk::{Head, MAX_HEAD, Writer, put_head, put_joint};
 use crate::flv::tag::{AAC, AVC, CODED_FRAMES, ENHANCED_SOUND, OPUS, SEQUENCE_START};
 use crate::link::{CHUNK_SIZE, kind, lane};
 
@@ -25,12 +25,86 @@ const SPLICE: i64 = 40;
 const HEADS: usize = 2048;
 
 /// A message for a player, to be written piece after piece with nothing between.
+///
+/// The frame's own bytes are shared by all players. Where they are more than one chunk
+/// takes, what goes between two chunks is a piece of its own, so a player holds some dozens
+/// of bytes of a picture, however large that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// What goes first.
-    pub head: Bytes,
-    /// What follows: the frame's own bytes, shared by all players.
-    pub body: Bytes,
+    head: Bytes,
+    body: Bytes,
+    joint: Joint,
+}
+
+/// What goes between two chunks of a message: a header without a field but, late in a
+/// stream, the timestamp (§5.3.1.2.4 and §5.3.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Joint {
+    bytes: [u8; JOINT],
+    len: u8,
+    /// Bytes of the body before the first joint.
+    first: usize,
+}
+
+/// Longest joint: one byte of basic header and four of timestamp.
+const JOINT: usize = 5;
+
+impl Joint {
+    /// For a message that begins with `prefix` bytes before its body.
+    fn new(head: &Head, prefix: usize) -> Self {
+        let mut bytes = [0; JOINT];
+        let mut room = &mut bytes[..];
+        put_joint(&mut room, head);
+        let len = (JOINT - room.len()) as u8;
+        Self { bytes, len, first: CHUNK_SIZE - prefix }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// How many joints a body of so many bytes has.
+    fn count(&self, body: usize) -> usize {
+        body.saturating_sub(self.first).div_ceil(CHUNK_SIZE)
+    }
+}
+
+impl Outgoing {
+    /// Bytes that are in no frame: whole messages, cut into chunks already.
+    pub const fn whole(messages: Bytes) -> Self {
+        let joint = Joint { bytes: [0; JOINT], len: 0, first: CHUNK_SIZE };
+        Self { head: messages, body: Bytes::new(), joint }
+    }
+
+    /// Bytes of all pieces.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len() + self.joint.count(self.body.len()) * usize::from(self.joint.len)
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    /// What is to be written from byte `at` on, as far as it lies together; empty at the
+    /// end.
+    pub fn piece(&self, at: usize) -> &[u8] {
+        let Some(at) = at.checked_sub(self.head.len()) else { return &self.head[at..] };
+        if at < self.joint.first {
+            let until = self.joint.first.min(self.body.len());
+            return self.body.get(at..until).unwrap_or_default();
+        }
+        let joint = self.joint.bytes();
+        let (at, each) = (at - self.joint.first, CHUNK_SIZE + joint.len());
+        let (chunk, within) = (at / each, at % each);
+        let begins = self.joint.first + chunk * CHUNK_SIZE;
+        let until = (begins + CHUNK_SIZE).min(self.body.len());
+        match within.checked_sub(joint.len()) {
+            _ if begins >= self.body.len() => &[],
+            None => &joint[within..],
+            Some(within) => self.body.get(begins + within..until).unwrap_or_default(),
+        }
+    }
 }
 
 /// Writes media for one message stream, in chunks of [`CHUNK_SIZE`].
@@ -64,8 +138,8 @@ impl MediaWriter {
         self.write(out, track, timestamp, &prefix[..len], &frame.data);
     }
 
-    /// The same without a copy of the frame's data, unless it must be cut into
-    /// chunks. `heads` is where the small rest is written.
+    /// The same without a copy of the frame's data. `heads` is where the small rest is
+    /// written.
     pub(crate) fn outgoing(
         self,
         heads: &mut BytesMut,
@@ -74,18 +148,14 @@ impl MediaWriter {
         timestamp: u32,
     ) -> Outgoing {
         let ((chunk_stream, kind), prefix, len) = describe(frame, audio);
-        let all = len + frame.data.len();
-        if all > CHUNK_SIZE {
-            let mut out = BytesMut::new();
-            self.frame(&mut out, frame, audio, timestamp);
-            return Outgoing { head: out.freeze(), body: Bytes::new() };
-        }
         if heads.capacity() < MAX_HEAD + len {
             heads.reserve(HEADS);
         }
-        put_head(heads, &Head { chunk_stream, kind, stream: self.stream, timestamp }, all);
+        let head = Head { chunk_stream, kind, stream: self.stream, timestamp };
+        put_head(heads, &head, len + frame.data.len());
         heads.extend_from_slice(&prefix[..len]);
-        Outgoing { head: heads.split().freeze(), body: frame.data.clone() }
+        let joint = Joint::new(&head, len);
+        Outgoing { head: heads.split().freeze(), body: frame.data.clone(), joint }
     }
 
     fn write(

@@ -1,27 +1,28 @@
 //! The server's side of one connection.
 
 mod command;
+mod event;
 mod player;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use media::{Frame, TrackKind, Tracks};
-use thiserror::Error;
 
 use crate::amf0::{self, Value, object};
-use crate::assembler::{Assembler, Media};
+use crate::assembler::Assembler;
 use crate::chunk::Head;
 use crate::egress::Outgoing;
-use crate::flv::tag::CodecName;
-use crate::handshake::{HandshakeError, PACKET, Server};
-use crate::limits::{MAX_OPEN_REQUESTS, PUBLISHER_PARTIALS, STRANGER_PARTIALS};
-use crate::link::{Incoming, Link, LinkError, WINDOW, kind, lane, user};
+use crate::handshake::{PACKET, Server};
+use crate::limits::{
+    MAX_EVENTS, MAX_OPEN_REQUESTS, MAX_TAGS_AT_A_TIME, PUBLISHER_PARTIALS, STRANGER_PARTIALS,
+};
+use crate::link::{Incoming, Link, WINDOW, kind, lane, user};
 use crate::status::Status;
 
+pub use event::{Connect, EngineError, Event, Request, RequestId, Stale};
 use player::Player;
 
 /// RTMP as a server speaks it, for one connection: bytes in, [`Event`]s and bytes out.
@@ -34,6 +35,8 @@ pub struct Engine {
     handshake: Option<Server>,
     link: Link,
     events: VecDeque<Event>,
+    /// Input that is read when the events before it have been taken.
+    unread: BytesMut,
     connect: Connecting,
     streams: Vec<u32>,
     role: Option<Role>,
@@ -46,94 +49,6 @@ pub struct Engine {
     pings: u32,
     dropped: u64,
     failed: Option<EngineError>,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Hands are shaken; commands may come.
-    HandshakeDone,
-    /// Answer with [`Engine::accept_connect`] or [`Engine::reject_connect`].
-    Connect(Connect),
-    /// Answer with [`Engine::accept_publish`] or [`Engine::refuse`].
-    Publish(Request),
-    /// Answer with [`Engine::accept_play`] or [`Engine::refuse`].
-    Play(Request),
-    /// The peer ended what it asked for under this id, accepted or not. The
-    /// connection stays.
-    Ended(RequestId),
-    /// The publisher's tracks, first or changed; the frames that follow are theirs.
-    Tracks(Tracks),
-    /// A frame of the publisher. The first video frame after [`Event::Tracks`] is a
-    /// keyframe.
-    Frame(Frame),
-    /// The publisher's track is coded in a way that we do not carry, and is left
-    /// out. Said once per track.
-    Unsupported {
-        /// Which.
-        track: TrackKind,
-        /// How it is coded.
-        codec: CodecName,
-    },
-    /// The answer to [`Engine::ping`], with its number.
-    Pong(u32),
-}
-
-/// A connect request. Its texts are the peer's, unvalidated; since a path may
-/// carry credentials, `Debug` shows none of them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Connect {
-    /// Application, perhaps with more path segments behind it: see
-    /// [`publish_target`](crate::publish_target).
-    pub app: String,
-    /// The URL that the peer was given, or empty.
-    pub tc_url: String,
-    /// What the peer calls itself, or empty.
-    pub flash_ver: String,
-}
-
-/// A request to publish or play. `Debug` does not show the name, which may carry
-/// credentials.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Request {
-    /// To name in the answer.
-    pub id: RequestId,
-    /// Stream name, unvalidated, perhaps with a query or more path segments: see
-    /// [`publish_target`](crate::publish_target).
-    pub name: String,
-}
-
-/// Tells a connection's requests apart, so that a late answer never grants what
-/// was asked for after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u32);
-
-/// The answered request is no longer asked: the peer ended it or asked anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the request is no longer waiting")]
-pub struct Stale;
-
-/// Why a connection cannot go on: close it. The peer is at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum EngineError {
-    /// The handshake failed.
-    #[error(transparent)]
-    Handshake(#[from] HandshakeError),
-    /// The message layer failed.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// A command lacks its name or an argument.
-    #[error("command is malformed")]
-    Command,
-    /// A command came before connect, or connect came twice.
-    #[error("command is out of order")]
-    Order,
-    /// More message streams than [`MAX_MESSAGE_STREAMS`](crate::limits::MAX_MESSAGE_STREAMS).
-    #[error("too many message streams")]
-    TooManyStreams,
-    /// More requests without waiting than [`MAX_OPEN_REQUESTS`].
-    #[error("too many requests")]
-    TooManyRequests,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -164,6 +79,7 @@ impl Engine {
             handshake: Some(Server::new(random)),
             link: Link::new(),
             events: VecDeque::new(),
+            unread: BytesMut::new(),
             connect: Connecting::Not,
             streams: Vec::new(),
             role: None,
@@ -176,7 +92,8 @@ impl Engine {
         }
     }
 
-    /// Takes bytes from the peer, split anywhere.
+    /// Takes bytes from the peer, split anywhere. What makes more than
+    /// [`MAX_EVENTS`] events is kept, and read as they are taken.
     ///
     /// # Errors
     /// [`EngineError`], when the peer breaks the protocol or a cap. The connection
@@ -185,16 +102,56 @@ impl Engine {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.read(bytes).inspect_err(|error| {
-            self.failed = Some(*error);
-            self.role = None;
-            self.link = Link::new();
-        })
+        let mut rest = bytes;
+        if self.unread.is_empty() {
+            self.read(&mut rest).inspect_err(|error| self.fail(*error))?;
+        }
+        self.unread.extend_from_slice(rest);
+        if self.handshake.is_none() {
+            self.link.count(bytes.len());
+        }
+        Ok(())
     }
 
-    /// The next event.
+    /// The next event. `None`: there is none, or, when [`Engine::is_reading`], none in what
+    /// was read this time.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.events.is_empty() && self.is_reading() {
+            self.read_on();
+        }
         self.events.pop_front()
+    }
+
+    /// Whether there is input that was received and not read. Others should have a turn
+    /// before the next [`Engine::poll_event`], since a peer decides how often this is so.
+    pub fn is_reading(&self) -> bool {
+        !self.unread.is_empty() || self.link.has_tags()
+    }
+
+    /// Why the connection cannot go on, if it was found by [`Engine::poll_event`].
+    pub const fn failure(&self) -> Option<EngineError> {
+        self.failed
+    }
+
+    /// Reads what was not read before.
+    fn read_on(&mut self) {
+        let mut unread = std::mem::take(&mut self.unread);
+        let mut rest = &unread[..];
+        if let Err(error) = self.read(&mut rest) {
+            return self.fail(error);
+        }
+        let left = rest.len();
+        if left > 0 {
+            unread.advance(unread.len() - left);
+            self.unread = unread;
+        }
+    }
+
+    fn fail(&mut self, error: EngineError) {
+        self.failed = Some(error);
+        self.role = None;
+        self.link = Link::new();
+        self.unread = BytesMut::new();
     }
 
     /// All bytes that wait to be written, a sequence of whole messages.
@@ -208,25 +165,29 @@ impl Engine {
     }
 
     /// Bytes of memory that the peer makes us hold, output and events aside.
-    #[cfg(test)]
-    fn held(&mut self) -> usize {
-        self.link.held() + self.assembler().map_or(0, |assembler| assembler.held_bytes())
+    pub fn held(&self) -> usize {
+        let assembled = match self.role.as_ref().map(|role| &role.act) {
+            Some(Act::AskingToPublish(assembler) | Act::Publishing(assembler)) => assembler.held_bytes(),
+            Some(Act::AskingToPlay | Act::Playing(_)) | None => 0,
+        };
+        self.link.held() + self.unread.len() + assembled
     }
 
-    fn read(&mut self, mut bytes: &[u8]) -> Result<(), EngineError> {
-        let count = bytes.len();
+    /// Reads from the front of `bytes` until it is used up or others should have a turn.
+    fn read(&mut self, bytes: &mut &[u8]) -> Result<(), EngineError> {
         if let Some(handshake) = &mut self.handshake {
-            handshake.receive(&mut bytes, self.link.out())?;
+            handshake.receive(bytes, self.link.out())?;
             if !handshake.done() {
                 return Ok(());
             }
             self.handshake = None;
             self.events.push_back(Event::HandshakeDone);
         }
-        while let Some(incoming) = self.link.receive(&mut bytes)? {
+        let mut tags = MAX_TAGS_AT_A_TIME;
+        while self.events.len() < MAX_EVENTS {
+            let Some(incoming) = self.link.receive(bytes, &mut tags)? else { break };
             self.on_message(incoming)?;
         }
-        self.link.count(count);
         Ok(())
     }
 
@@ -380,7 +341,7 @@ impl Engine {
     /// and one who turned this track off, gets none. It may be dropped unwritten:
     /// messages do not depend on each other.
     ///
-    /// The frame's bytes are not copied while they fit into one chunk (60 kB).
+    /// The frame's bytes are not copied: what all players have of it is one.
     pub fn outgoing(&mut self, frame: &Frame) -> Option<Outgoing> {
         match &mut self.role {
             Some(Role { act: Act::Playing(player), .. }) => player.outgoing(frame),
@@ -455,27 +416,5 @@ impl Engine {
             self.link.allow(STRANGER_PARTIALS);
             self.events.push_back(Event::Ended(role.id));
         }
-    }
-}
-
-impl From<Media> for Event {
-    fn from(media: Media) -> Self {
-        match media {
-            Media::Tracks(tracks) => Self::Tracks(tracks),
-            Media::Frame(frame) => Self::Frame(frame),
-            Media::Unsupported(track, codec) => Self::Unsupported { track, codec },
-        }
-    }
-}
-
-impl fmt::Debug for Connect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -8,7 +8,18 @@ pub(crate) mod opus;
 mod sps;
 pub(crate) mod tag;
 
+use bytes::Bytes;
 use thiserror::Error;
+
+/// Bytes of a message that its media may leave unused and share its buffer all the same:
+/// more than the headers of any usual tag, and small beside what an allocation costs.
+pub(crate) const SLACK: usize = 64;
+
+/// Media of a message of `message` bytes, in a buffer that holds no more than [`SLACK`]
+/// beside it. It is copied only where it would pin more: a usual message is all media.
+pub(crate) fn keep(media: Bytes, message: usize) -> Bytes {
+    if message - media.len().min(message) > SLACK { Bytes::copy_from_slice(&media) } else { media }
+}
 
 /// Why a tag body or configuration was left out. The publisher's encoder is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

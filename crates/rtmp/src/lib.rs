@@ -45,7 +45,9 @@
 //! Every size that a peer controls has a cap in [`limits`]. A peer that was not
 //! allowed to publish makes the engine hold at most some 300 KB, provided that the
 //! caller feeds it no more than 64 KiB at a time, drains events and output after
-//! each, and does not read on while it cannot write.
+//! each, and does not read on while it cannot write. Input that makes many events is read
+//! in turns: [`Engine::is_reading`] says that more of it waits when there is no event, and
+//! [`Engine::held`] how many bytes a peer makes the engine hold.
 
 mod amf0;
 mod assembler;

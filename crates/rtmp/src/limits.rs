@@ -30,6 +30,14 @@ pub const MAX_MESSAGE_STREAMS: usize = 8;
 /// more than this in one go is not a player or an encoder.
 pub const MAX_ANSWERS: usize = 64 << 10;
 
+/// Tags of an aggregate message that are read at a time, before others have a turn. An
+/// aggregate of the greatest length may have some 500,000.
+pub const MAX_TAGS_AT_A_TIME: usize = 256;
+
+/// Events that wait to be taken before no more input is read. A usual read has some
+/// dozens of messages.
+pub const MAX_EVENTS: usize = 256;
+
 /// Publish and play requests that a connection may make without waiting for the
 /// answers.
 pub const MAX_OPEN_REQUESTS: u32 = 16;

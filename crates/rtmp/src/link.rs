@@ -1,7 +1,7 @@
 //! What both ends of a connection share once hands are shaken: chunks, and the
 //! messages that keep the connection itself going (Adobe RTMP 1.0 §5.4 and §7.1.7).
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
 use crate::amf0::{self, Amf0Error, Value};
@@ -96,6 +96,8 @@ pub(crate) struct Link {
 
 struct Aggregate {
     rest: Bytes,
+    /// Bytes of the whole message, which are held to the last tag.
+    size: usize,
     /// What to add to a tag's own time.
     shift: Option<u32>,
     timestamp: u32,
@@ -126,9 +128,8 @@ impl Link {
     }
 
     /// Bytes of memory that a peer makes us hold here.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.reader.capacity() + self.aggregate.as_ref().map_or(0, |aggregate| aggregate.rest.len())
+        self.reader.capacity() + self.aggregate.as_ref().map_or(0, |aggregate| aggregate.size)
     }
 
     /// Counts received bytes, and acknowledges when a window is full.
@@ -142,11 +143,24 @@ impl Link {
         }
     }
 
-    /// The next message of the peer; `None` when `bytes` is used up.
-    pub(crate) fn receive(&mut self, bytes: &mut &[u8]) -> Result<Option<Incoming>, LinkError> {
+    /// Whether tags of an aggregate message wait to be read.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.aggregate.is_some()
+    }
+
+    /// The next message of the peer; `None` when `bytes` is used up, or when no more of
+    /// an aggregate message may be read now: each of its tags takes one from `tags`.
+    pub(crate) fn receive(
+        &mut self,
+        bytes: &mut &[u8],
+        tags: &mut usize,
+    ) -> Result<Option<Incoming>, LinkError> {
         loop {
-            if let Some(tag) = self.next_tag() {
+            if let Some(tag) = self.next_tag(tags) {
                 return Ok(Some(tag));
+            }
+            if self.has_tags() {
+                return Ok(None);
             }
             if self.answers > MAX_ANSWERS {
                 return Err(LinkError::Answers);
@@ -184,7 +198,8 @@ impl Link {
             kind::DATA => amf0::decode(&payload).ok().map(Incoming::Metadata),
             kind::DATA_AMF3 => amf0::decode(skip_marker(&payload)).ok().map(Incoming::Metadata),
             kind::AGGREGATE => {
-                self.aggregate = Some(Aggregate { rest: payload, shift: None, timestamp });
+                let size = payload.len();
+                self.aggregate = Some(Aggregate { rest: payload, size, shift: None, timestamp });
                 None
             }
             _ => None,
@@ -207,20 +222,24 @@ impl Link {
         })
     }
 
-    /// The next FLV tag of an aggregate message (§7.1.6). A broken one ends it.
-    fn next_tag(&mut self) -> Option<Incoming> {
-        loop {
+    /// The next FLV tag of an aggregate message (§7.1.6) that carries media. A broken one
+    /// ends it; an aggregate inside is left out.
+    fn next_tag(&mut self, tags: &mut usize) -> Option<Incoming> {
+        while *tags > 0 {
             let aggregate = self.aggregate.as_mut()?;
             let Some((kind, timestamp, body)) = aggregate.next_tag() else {
                 self.aggregate = None;
                 return None;
             };
+            *tags -= 1;
             match kind {
+                _ if body.is_empty() => {}
                 kind::AUDIO => return Some(Incoming::Audio(timestamp, body)),
                 kind::VIDEO => return Some(Incoming::Video(timestamp, body)),
                 _ => {}
             }
         }
+        None
     }
 
     /// Appends a message that is not media.
@@ -277,9 +296,12 @@ impl Aggregate {
         if self.rest.len() < header.len() + length {
             return None;
         }
-        let body = self.rest.slice(header.len()..header.len() + length);
+        self.rest.advance(header.len());
+        // Copied: a few bytes of media would pin the whole message. What nobody reads is not.
+        let is_media = length > 0 && matches!(kind, kind::AUDIO | kind::VIDEO);
+        let body = if is_media { Bytes::copy_from_slice(&self.rest[..length]) } else { Bytes::new() };
         // A back pointer of four bytes follows each tag.
-        self.rest = self.rest.slice((header.len() + length + 4).min(self.rest.len())..);
+        self.rest.advance((length + 4).min(self.rest.len()));
         let shift = *self.shift.get_or_insert(self.timestamp.wrapping_sub(time));
         Some((kind, time.wrapping_add(shift), body))
     }
@@ -292,4 +314,23 @@ fn skip_marker(payload: &[u8]) -> &[u8] {
 
 fn be32(kind: u8, payload: &[u8]) -> Result<u32, LinkError> {
     payload.first_chunk().map(|be| u32::from_be_bytes(*be)).ok_or(LinkError::Control(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_of_an_aggregate_does_not_hold_the_whole_message() {
+        let tag = |body: &[u8]| {
+            [&[kind::AUDIO, 0, 0, body.len() as u8, 0, 0, 0, 0, 0, 0, 0][..], body, &[0; 4]].concat()
+        };
+        let message = Bytes::from([tag(b"\xaf\x01\x21"), tag(&[1; 200])].concat());
+        let mut aggregate =
+            Aggregate { rest: message.clone(), size: message.len(), shift: None, timestamp: 0 };
+        let tags: Vec<_> = std::iter::from_fn(|| aggregate.next_tag()).collect();
+        assert_eq!(tags.iter().map(|(_, _, body)| body.len()).collect::<Vec<_>>(), [3, 200]);
+        drop(aggregate);
+        assert!(message.is_unique(), "nothing but this test holds the message");
+    }
 }

@@ -1,6 +1,7 @@
 //! The configuration file, and the environment over it.
 
 mod listen;
+pub(crate) mod memory;
 mod origin;
 mod problems;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use listen::Listen;
+pub(crate) use memory::Amount;
 pub(crate) use origin::{Origin, Problem};
 
 /// What `config/sluice.toml` says. The file documents each key.
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) rtmp: Rtmp,
     pub(crate) webrtc: Webrtc,
+    pub(crate) media: Media,
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) log: Log,
@@ -93,6 +96,25 @@ pub(crate) struct Webrtc {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(crate) struct Media {
+    pub(crate) memory: Amount,
+}
+
+impl Media {
+    /// Bytes of media that may be held. Where the system does not say what it has, a part
+    /// of it is no limit.
+    pub(crate) fn limit(&self) -> usize {
+        let machine = memory::of_machine();
+        let limit = match self.memory {
+            Amount::Percent(_) if machine.is_none() => u64::MAX,
+            amount => amount.of(machine.unwrap_or_default()),
+        };
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
     pub(crate) key: PathBuf,
@@ -129,6 +151,7 @@ impl Default for Config {
             tls: Tls::default(),
             rtmp: Rtmp::default(),
             webrtc: Webrtc::default(),
+            media: Media::default(),
             store: Store::default(),
             metrics: Metrics::default(),
             log: Log::default(),
@@ -169,6 +192,12 @@ impl Default for Rtmp {
 impl Default for Webrtc {
     fn default() -> Self {
         Self { listen: everywhere(5000), announced: Vec::new(), transcodes: 2, max_peers: 2048 }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { memory: Amount::Percent(50) }
     }
 }
 
@@ -318,6 +347,8 @@ mod tests {
             ("[webrtc]\nannounced = ['0.0.0.0']", "sluice.toml:2: webrtc.announced: "),
             ("[rtmp]\nmax_connections = 0", "sluice.toml:2: rtmp.max_connections: "),
             ("[webrtc]\nmax_peers = 0", "sluice.toml:2: webrtc.max_peers: "),
+            ("[media]\nmemory = '101%'", "sluice.toml:2: media.memory: "),
+            ("[media]\nmemory = 1000", "sluice.toml:2: media.memory: less than 16 MiB"),
         ] {
             assert!(error(text).starts_with(told), "{text}: {}", error(text));
         }

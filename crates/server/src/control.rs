@@ -8,6 +8,7 @@ use audit::Audit;
 use auth::{Accounts, Auth};
 use contract::accounts::AccountsView;
 use contract::{Clock, Secret, SettingsView};
+use media::Memory;
 use registry::Registry;
 use session::{Admission, Links};
 use settings::Settings;
@@ -28,6 +29,7 @@ pub(crate) struct Control {
     view: SettingsView,
     accounts_view: AccountsView,
     setup_token: Option<Secret<String>>,
+    memory: Memory,
 }
 
 impl Control {
@@ -38,7 +40,9 @@ impl Control {
             .with_context(|| format!("store in {}", config.store.path.display()))?;
         let (settings, view) = Settings::load(store.clone(), &config.applications)?;
         let accounts = Accounts::load(store.clone(), clock.clone())?;
-        let registry = Registry::load(store.clone(), view.clone(), clock.clone())?.start();
+        let memory = Memory::new(config.media.limit());
+        let registry = Registry::load(store.clone(), view.clone(), clock.clone())?;
+        let registry = registry.with_memory(memory.clone()).start();
         let counters = Arc::new(auth::Counters::default());
         let auth = auth::start(auth::Config {
             store: store.clone(),
@@ -59,12 +63,18 @@ impl Control {
             settings: settings.start(),
             view,
             setup_token,
+            memory,
         })
     }
 
     /// The one-time token for the first account; `None` when there is an account.
     pub(crate) fn setup_token(&self) -> Option<Secret<String>> {
         self.setup_token.clone()
+    }
+
+    /// What all media counts against.
+    pub(crate) fn memory(&self) -> Memory {
+        self.memory.clone()
     }
 
     /// Everybody's view of the settings.

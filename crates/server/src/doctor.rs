@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use contract::Clock;
 use rustix::fs::statvfs;
 
-use crate::config::{Config, Listen, Origin};
+use crate::config::{Config, Listen, Origin, memory};
 use crate::tls::Certificate;
-use crate::{check, descriptors};
+use crate::{check, decoding, descriptors};
 
 /// Less free space than this is soon none.
 const LITTLE: u64 = 1 << 30;
@@ -55,8 +55,10 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.clock(now(), hardware_clock());
     report.disk(&config.store.path);
     report.descriptors(config);
+    report.memory(config.media.limit() as u64, memory::of_machine());
     report.segmentation(segments());
     report.resets(session::tcp::can_reset());
+    report.decoding(decoding::program().probe());
     report.certificate(config);
     report.panel(panel::asset("index.html").as_ref());
     report.0
@@ -209,6 +211,20 @@ impl Report {
         }
     }
 
+    /// `limit`: of media; `machine`: all there is. In bytes.
+    fn memory(&mut self, limit: u64, machine: Option<u64>) {
+        let Some(machine) = machine else {
+            return self.say(Health::Doubtful, "memory", "the system does not say how much there is");
+        };
+        let text = format!("{} MiB of {} MiB are for media", limit >> 20, machine >> 20);
+        // The rest of the server, connections and the kernel's buffers need some too.
+        if limit > machine / 4 * 3 {
+            let hint = "the system may end the server before it keeps to that; lower media.memory";
+            return self.say(Health::Doubtful, "memory", format!("{text}; {hint}"));
+        }
+        self.say(Health::Good, "memory", text);
+    }
+
     /// `segments`: how many packets the kernel cuts out of what it is given at once.
     fn segmentation(&mut self, segments: std::io::Result<usize>) {
         match segments {
@@ -231,6 +247,19 @@ impl Report {
         } else {
             let text = "connections cannot be reset (a sandbox?): a block that meets a stalled player is not certain";
             self.say(Health::Bad, "TCP", text);
+        }
+    }
+
+    /// `answer`: whether a process that decodes starts and answers.
+    fn decoding(&mut self, answer: Result<(), transcode::Failed>) {
+        match answer {
+            Ok(()) => {
+                self.say(Health::Good, "pictures", "are decoded in a process of their own, which starts");
+            }
+            Err(error) => {
+                let text = format!("{error}: no thumbnails, and key frames only of streams with B-frames");
+                self.say(Health::Bad, "pictures", text);
+            }
         }
     }
 
@@ -363,6 +392,12 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_does_not_answer_is_bad() {
+        assert_eq!(seen(|report| report.decoding(Ok(()))), Health::Good);
+        assert_eq!(seen(|report| report.decoding(Err(transcode::Failed))), Health::Bad);
+    }
+
+    #[test]
     fn a_clock_that_is_behind_is_bad_and_one_that_another_contradicts_is_doubtful() {
         let (now, seconds) = (WRITTEN, WRITTEN.as_secs());
         let early = now.saturating_sub(Duration::from_millis(1));
@@ -400,6 +435,17 @@ mod tests {
         assert_eq!(health(&config, &[]), Health::Doubtful);
         config.control.listen = Listen::Tcp(([127, 0, 0, 1], 5081).into());
         assert_eq!(health(&config, &["nginx"]), Health::Good);
+    }
+
+    #[test]
+    fn media_that_may_take_nearly_all_memory_is_doubtful() {
+        for (limit, machine, health) in [
+            (3 << 30, Some(4 << 30), Health::Good),
+            ((3 << 30) + 1, Some(4 << 30), Health::Doubtful),
+            (1 << 30, None, Health::Doubtful),
+        ] {
+            assert_eq!(seen(|report| report.memory(limit, machine)), health, "{limit}");
+        }
     }
 
     #[test]

@@ -7,16 +7,19 @@ use anyhow::{Result, anyhow};
 use contract::{Clock, Secret, TrustedProxies};
 use futures_util::future::{join_all, select_all};
 use ingest::{rtmp, webrtc};
+use media::Memory;
 use rustls::ServerConfig;
 use session::Protocol;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use transcode::{Decoding, Transcoding};
 
 use crate::banner::{Addresses, Pages, Ready};
 use crate::config::{Config, Listen};
 use crate::connections::Connections;
 use crate::control::Control;
+use crate::decoding;
 use crate::http::{Http, Routes};
 use crate::metrics::Metrics;
 use crate::tls::Certificate;
@@ -68,9 +71,10 @@ impl Edges {
         let certificate = Certificate::load(&config.tls);
         let certificate = certificate.map_err(|error| anyhow!("{}: {error}", error.setting()))?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
-        let rtmp = rtmp_config(config, tls.clone());
+        let rtmp = rtmp_config(config, control.memory(), tls.clone());
         let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);
-        let webrtc = webrtc_config(config, proxies.clone());
+        let decoding = decoding::apart();
+        let webrtc = webrtc_config(config, proxies.clone(), decoding.clone());
         let webrtc = webrtc::Webrtc::start(webrtc, admission.clone(), clock.clone())?;
         let census = admission.census();
         let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
@@ -83,7 +87,7 @@ impl Edges {
             control.settings(),
             control.accounts(),
             clock.clone(),
-            rest_options(config, rtmp_addr.port(), stop),
+            rest_options(config, rtmp_addr.port(), decoding.clone(), stop),
         );
         let links = control.links();
         let addresses = address_rules(config);
@@ -102,6 +106,8 @@ impl Edges {
             webrtc,
             transcodes: config.webrtc.transcodes,
             max_peers: config.webrtc.max_peers,
+            memory: control.memory(),
+            decoding,
             store: control.store(),
             certificate: certificate.clone(),
             stop: stop.clone(),
@@ -174,21 +180,22 @@ pub(crate) fn threads(configured: usize) -> usize {
     if configured == 0 { cores() } else { configured }
 }
 
-fn rtmp_config(config: &Config, tls: Option<ServerConfig>) -> rtmp::Config {
+fn rtmp_config(config: &Config, memory: Memory, tls: Option<ServerConfig>) -> rtmp::Config {
     let listen = config.rtmp.tls_listen;
     rtmp::Config {
         listen: config.rtmp.listen,
         tls: tls.map(|tls| rtmp::TlsListen { listen, config: Arc::new(tls) }),
         max_connections: config.rtmp.max_connections,
+        memory,
         threads: threads(config.rtmp.threads),
     }
 }
 
-fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
+fn webrtc_config(config: &Config, proxies: TrustedProxies, decoding: Decoding) -> webrtc::Config {
     webrtc::Config {
         listen: config.webrtc.listen,
         announced: config.webrtc.announced.clone(),
-        transcodes: config.webrtc.transcodes,
+        transcoding: Transcoding::new(config.webrtc.transcodes, decoding),
         max_peers: config.webrtc.max_peers,
         // The other half is for HLS, the control API and sockets that carry something.
         max_idle_sockets: (config.http.max_connections / 2).max(1),
@@ -206,7 +213,12 @@ fn address_rules(config: &Config) -> rest::AddressRules {
     }
 }
 
-fn rest_options(config: &Config, rtmp_port: u16, stop: &CancellationToken) -> rest::Options {
+fn rest_options(
+    config: &Config,
+    rtmp_port: u16,
+    decoding: Decoding,
+    stop: &CancellationToken,
+) -> rest::Options {
     let tls = config.tls.is_on();
     let ports = rest::Ports {
         http: config.http.listen.port(),
@@ -219,6 +231,7 @@ fn rest_options(config: &Config, rtmp_port: u16, stop: &CancellationToken) -> re
         setup_from_loopback: config.http.setup_from_loopback,
         rtmp_port,
         ports,
+        decoding,
         stop: stop.clone(),
     }
 }

@@ -12,10 +12,12 @@ use contract::registry::{ListStreams, StreamSort};
 use contract::{Action, AppName, Protocol};
 use futures_util::future::BoxFuture;
 use ingest::webrtc::Webrtc;
+use media::Memory;
 use rest::Readiness;
 use session::{Census, Total};
 use store::{SYNC_BOUNDS_US, Store};
 use tokio_util::sync::CancellationToken;
+use transcode::Decoding;
 
 use crate::connections::Connections;
 use crate::tls::Certificate;
@@ -48,6 +50,10 @@ pub(crate) struct Metrics {
     pub(crate) transcodes: usize,
     /// How many WebRTC peers there may be at a time.
     pub(crate) max_peers: usize,
+    /// What all media counts against.
+    pub(crate) memory: Memory,
+    /// Where pictures are decoded.
+    pub(crate) decoding: Decoding,
     pub(crate) store: Store,
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) stop: CancellationToken,
@@ -75,6 +81,7 @@ impl rest::Vitals for Metrics {
             self.admissions(&mut text);
             self.transcodes(&mut text);
             self.webrtc(&mut text);
+            self.memory(&mut text);
             self.durable(&mut text);
             process::write(&mut text);
             text.into_string()
@@ -150,6 +157,8 @@ impl Metrics {
         text.single(Kind::Gauge, "sluice_transcodes", help, self.webrtc.transcodes());
         let help = "Streams for which there is room to do so.";
         text.single(Kind::Gauge, "sluice_transcodes_max", help, self.transcodes);
+        let help = "Times that a process which decodes pictures failed; a stream then comes as key frames.";
+        text.single(Kind::Counter, "sluice_transcode_child_failures_total", help, self.decoding.failures());
     }
 
     fn webrtc(&self, text: &mut Text) {
@@ -163,6 +172,23 @@ impl Metrics {
         let drops = drops.map(|(reason, count)| (vec![("reason", reason)], count));
         let help = "WebRTC datagrams that were dropped before their peer saw them.";
         text.family(Kind::Counter, "sluice_webrtc_dropped_datagrams_total", help, drops);
+    }
+
+    fn memory(&self, text: &mut Text) {
+        let help = "Bytes of media that are held.";
+        text.single(Kind::Gauge, "sluice_media_memory_bytes", help, self.memory.used());
+        let help = "Bytes of media that may be held (media.memory).";
+        text.single(Kind::Gauge, "sluice_media_memory_limit_bytes", help, self.memory.limit());
+        let losses = self.memory.losses();
+        let of = |kind, count| (vec![("loser", kind)], count);
+        let help = "What was lost for want of media memory: old media, new media, publishes, connections.";
+        let losers = [
+            of("history", losses.cut),
+            of("media", losses.lost),
+            of("publish", losses.refused),
+            of("connection", losses.ended),
+        ];
+        text.family(Kind::Counter, "sluice_media_memory_losses_total", help, losers);
     }
 
     fn durable(&self, text: &mut Text) {

@@ -1,15 +1,19 @@
 //! H.264 with B-frames into H.264 without.
 
+mod coder;
 #[cfg(feature = "video")]
 mod h264;
 #[cfg(not(feature = "video"))]
 #[path = "video/absent.rs"]
 mod h264;
+mod refusal;
 
 use std::time::Duration;
 
+pub(crate) use coder::Coder;
 pub(crate) use h264::shot;
 pub use h264::{Effort, VideoTranscoder};
+pub use refusal::{Bound, Refusal};
 
 /// Why a track cannot be transcoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +40,13 @@ pub enum VideoUnsupported {
     /// lacks, such as interlace.
     #[error("the decoder cannot read this stream")]
     Tools,
+    /// Past the limits of its level, or of our own.
+    #[error("past the limits of its level: {0}")]
+    Limits(#[from] Refusal),
+    /// The process that decodes it ended, or did not answer. Tried again at a later
+    /// key frame, a few times.
+    #[error("the process that decodes it ended")]
+    Ended,
     /// The encoder did not start.
     #[error("the encoder did not start")]
     Encoder,

@@ -5,6 +5,7 @@ mod commands;
 mod crash;
 mod drivers;
 mod hostile;
+mod memory;
 mod operations;
 mod proxy;
 mod restart;

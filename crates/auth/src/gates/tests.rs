@@ -146,6 +146,8 @@ async fn to_play_a_stream_that_is_not_there_the_right_derived_code_is_no_better_
     assert_eq!(case.asked(nowhere, Publish, derived_code(Publish)), Ok(()), "somebody must be the first");
     let own = Case::with(record(Some(SECRET), Some(Publish)));
     assert_eq!(own.asked(nowhere, Play, own_code()), Ok(()), "a secret made on purpose");
+    let named = Case { blocked: true, ..Case::with(record(None, None)) };
+    assert_eq!(named.asked(nowhere, Play, derived_code(Play)), Err(Refusal::Blocked), "an operator named it");
     for there in [(true, false), (false, true)] {
         let there = |ask: &mut Authorize| (ask.registered, ask.live) = there;
         assert_eq!(case.asked(there, Play, derived_code(Play)), Ok(()));

@@ -38,7 +38,7 @@ pub(crate) fn attempt<'a>(ask: &'a Authorize, cx: &GateContext<'_>) -> Option<At
         subscriber: ask.credentials.subscriber.as_ref()?,
         whose: match own {
             Some(_) => Whose::Own,
-            None if ask.registered || ask.live => Whose::Derived,
+            None if ask.registered || ask.live || cx.registration.is_known() => Whose::Derived,
             None => Whose::Unheard,
         },
         action: ask.action,

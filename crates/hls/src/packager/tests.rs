@@ -371,3 +371,29 @@ fn a_segment_ends_where_its_publishers_clock_says() {
     publish(&mut p, 0, 3, 2);
     assert_eq!((p.until(102), p.until(103)), (ms(2000), None));
 }
+
+#[test]
+fn a_playlist_keeps_three_segments_when_memory_is_tight_and_begins_anew_when_there_is_none() {
+    let memory = Memory::new(8 << 20);
+    let mut p = packager();
+    p.count_against(memory.clone());
+    let segments = |p: &Packager| (100..120).filter_map(|n| p.segment(n)).collect::<Vec<_>>();
+    publish(&mut p, 0, 9, 2);
+    assert_eq!(segments(&p).len(), 4);
+    assert_eq!(memory.used(), segments(&p).iter().map(bytes::Bytes::len).sum::<usize>());
+    let mut others = memory.charge(6 << 20).unwrap();
+    publish(&mut p, 9, 11, 2);
+    assert_eq!(segments(&p).len(), 3);
+    assert_eq!(memory.losses().cut, 2);
+    // Somebody reads all of them, and so their memory does not come back.
+    let read = segments(&p);
+    others.resize((6 << 20) + memory.limit() - memory.used()).unwrap();
+    publish(&mut p, 11, 13, 2);
+    assert_eq!((segments(&p).len(), memory.losses().lost), (0, 1));
+    drop((read, others));
+    publish(&mut p, 13, 15, 2);
+    let list = p.playlist(&NAMES).unwrap();
+    assert!(list.contains("MEDIA-SEQUENCE:105\n") && list.contains("DISCONTINUITY-SEQUENCE:2\n"), "{list}");
+    drop(p);
+    assert_eq!(memory.used(), 0);
+}

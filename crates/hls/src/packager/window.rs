@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::WallMs;
-use media::MediaTime;
+use media::{Charge, MediaTime, Memory};
 use mux::Segment;
 
 /// Segments kept after they have left the playlist, for players that read the
@@ -46,6 +46,8 @@ pub(super) struct Window {
     next_init: u64,
     /// Longest segment of the current run.
     longest: Duration,
+    /// What segments count against.
+    memory: Memory,
 }
 
 /// hls.js keeps a table by discontinuity number and walks it from zero, so that
@@ -65,7 +67,12 @@ impl Window {
             inits: VecDeque::new(),
             next_init: epoch,
             longest: Duration::ZERO,
+            memory: Memory::default(),
         }
+    }
+
+    pub(super) fn count_against(&mut self, memory: Memory) {
+        self.memory = memory;
     }
 
     pub(super) fn resize(&mut self, list_size: usize) {
@@ -96,7 +103,15 @@ impl Window {
         self.broken = true;
     }
 
-    pub(super) fn push(&mut self, segment: Segment, init: u64, wall: WallMs, until: MediaTime) {
+    /// Keeps a segment behind the others. One that there is no memory for is left out,
+    /// and the next does not continue the last one.
+    pub(super) fn push(&mut self, mut segment: Segment, init: u64, wall: WallMs, until: MediaTime) {
+        let Some(charge) = self.make_room(segment.bytes.len()) else {
+            self.memory.count_lost();
+            self.broken = true;
+            return;
+        };
+        segment.bytes = charge.hold(segment.bytes);
         if std::mem::take(&mut self.broken) {
             // Counted here and not at the break: a run without a segment has no
             // tag in the playlist either.
@@ -108,6 +123,30 @@ impl Window {
         self.entries.push_back(Entry { number: self.next, segment, init, run: self.run, wall, until });
         self.next += 1;
         self.evict();
+    }
+
+    /// Counts so many bytes. When memory is tight no more than [`FEWEST`] segments stay,
+    /// and when there is none the oldest go.
+    fn make_room(&mut self, bytes: usize) -> Option<Charge> {
+        while self.memory.is_tight() && self.entries.len() >= FEWEST && self.drop_oldest() {
+            self.memory.count_cut();
+        }
+        loop {
+            if let Ok(charge) = self.memory.charge(bytes) {
+                return Some(charge);
+            }
+            if !self.drop_oldest() {
+                return None;
+            }
+            self.memory.count_cut();
+        }
+    }
+
+    /// Whether there was one.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(old) = self.entries.pop_front() else { return false };
+        self.bytes -= old.segment.bytes.len();
+        true
     }
 
     pub(super) fn clear(&mut self) {
@@ -133,10 +172,7 @@ impl Window {
     fn evict(&mut self) {
         let too_many = |w: &Self| w.entries.len() > w.list_size + LATE;
         let too_large = |w: &Self| w.bytes > BYTES && w.entries.len() > FEWEST;
-        while too_many(self) || too_large(self) {
-            let Some(old) = self.entries.pop_front() else { break };
-            self.bytes -= old.segment.bytes.len();
-        }
+        while (too_many(self) || too_large(self)) && self.drop_oldest() {}
         self.evict_inits();
     }
 

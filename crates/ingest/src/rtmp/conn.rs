@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::{Action, AppName, Clock, Credentials, Protocol, StreamId, StreamKey};
+use media::Memory;
 use rtmp::{Event, RequestId, Status, Target, publish_target};
 use rustls::ServerConfig;
 use session::{Admission, Pass, Request};
@@ -12,10 +13,11 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::places::Players;
 use super::tls::Tls;
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
-use crate::arrivals::Arrival;
+use crate::arrivals::{Arrival, Arrivals};
 
 /// From the first byte to a finished handshake (C§16.20).
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -31,6 +33,9 @@ pub(super) struct Context {
     pub(super) admission: Admission,
     pub(super) clock: Clock,
     pub(super) peer: IpAddr,
+    pub(super) arrivals: Arrivals,
+    pub(super) players: Players,
+    pub(super) memory: Memory,
     pub(super) stop: CancellationToken,
     /// `None`: it is plain RTMP.
     pub(super) tls: Option<Arc<ServerConfig>>,
@@ -58,14 +63,14 @@ pub(super) async fn run(socket: TcpStream, context: Context, arrival: Arrival) {
 
 fn wire(socket: TcpStream, context: &Context, random: &[u8; rtmp::HANDSHAKE_LEN]) -> Result<Wire, WireError> {
     let tls = context.tls.clone().map(Tls::new).transpose()?;
-    Ok(Wire::new(socket, tls, random)?)
+    Ok(Wire::new(socket, tls, random)?.counting(&context.memory))
 }
 
 struct Conn {
     wire: Wire,
     context: Context,
     app: Option<String>,
-    /// Until it has published or played.
+    /// While it neither publishes nor plays.
     arrival: Option<Arrival>,
 }
 
@@ -74,6 +79,10 @@ impl Conn {
         match self.talk().await {
             Ok(()) => self.wire.flush(GOODBYE).await,
             Err(WireError::Closed) => {}
+            Err(error @ WireError::Memory) => {
+                self.context.memory.count_ended();
+                tracing::warn!(%error, peer = %self.context.peer, "RTMP connection ended");
+            }
             Err(error) => tracing::debug!(%error, peer = %self.context.peer, "RTMP connection failed"),
         }
     }
@@ -99,10 +108,24 @@ impl Conn {
     async fn on_event(&mut self, event: Event) -> Result<Next, WireError> {
         match event {
             Event::Connect(connect) => Ok(self.connect(connect.app)),
-            Event::Publish(request) => self.request(Action::Publish, request.id, &request.name).await,
-            Event::Play(request) => self.request(Action::Play, request.id, &request.name).await,
+            Event::Publish(request) => {
+                let next = self.request(Action::Publish, request.id, &request.name).await?;
+                Ok(self.come_back(next))
+            }
+            Event::Play(request) => {
+                let next = self.request(Action::Play, request.id, &request.name).await?;
+                Ok(self.come_back(next))
+            }
             _ => Ok(Next::Idle),
         }
+    }
+
+    /// After its role a peer is one that has not spoken yet, if there is room for it.
+    fn come_back(&mut self, next: Next) -> Next {
+        if self.arrival.is_none() {
+            self.arrival = self.context.arrivals.enter(self.context.peer);
+        }
+        if self.arrival.is_some() { next } else { Next::Close }
     }
 
     fn connect(&mut self, app: String) -> Next {
@@ -118,6 +141,12 @@ impl Conn {
     }
 
     async fn request(&mut self, action: Action, id: RequestId, name: &str) -> Result<Next, WireError> {
+        // Held to the end of the role.
+        let place = (action == Action::Play).then(|| self.context.players.enter(self.context.peer));
+        if let Some(None) = place {
+            tracing::debug!(peer = %self.context.peer, "RTMP player refused: too many, or too many of this network");
+            return Ok(self.refuse(id, &dialect::NO_PLACE));
+        }
         let target = publish_target(self.app.as_deref().unwrap_or_default(), name);
         let Asked { request, pass } = match self.ask(action, &target).await {
             Ok(asked) => asked,

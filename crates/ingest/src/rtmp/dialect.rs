@@ -18,6 +18,8 @@ pub(super) const PLAY_START: [Status<'_>; 2] = [
 ];
 pub(super) const PLAYBACK_DISABLED: Status<'_> =
     Status::error("NetStream.Failed", "RTMP playback is disabled.");
+pub(super) const NO_PLACE: Status<'_> =
+    Status::error("NetStream.Failed", "The server has no place for another player.");
 pub(super) const UNPUBLISHED: Status<'_> =
     Status::good("NetStream.Play.UnpublishNotify", "The publisher has left.");
 pub(super) const PUBLISHED: Status<'_> =
@@ -68,6 +70,9 @@ pub(super) fn refused<'a>(action: Action, why: Refused, name: &'a str, blocked: 
         }
         Refused::Publish(PublishRefused::AlreadyPublishing) => {
             Status::error("NetStream.Publish.BadName", name)
+        }
+        Refused::Publish(PublishRefused::Memory) => {
+            Status::error("NetStream.Failed", "The server has no memory for another stream.")
         }
         Refused::Play(PlayRefused::NotLive) => {
             Status::error("NetStream.Play.StreamNotFound", "The stream is not live.")

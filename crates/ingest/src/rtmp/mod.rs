@@ -8,6 +8,7 @@
 mod conn;
 mod dialect;
 mod outbox;
+mod places;
 mod play;
 mod publish;
 mod tls;
@@ -18,13 +19,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{Clock, canonical};
 use futures_util::future::BoxFuture;
+use media::Memory;
 use rustls::ServerConfig;
 use session::{Admission, Protocol, ServeError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::arrivals::{Arrivals, Limits};
+use crate::arrivals::Arrivals;
+use places::Players;
 
 /// Where and how RTMP is served.
 #[derive(Debug, Clone)]
@@ -33,8 +36,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where to listen for RTMPS, if at all. Both addresses share the bounds below.
     pub tls: Option<TlsListen>,
-    /// Connections at a time, in whatever state; more are closed at once.
+    /// Connections at a time, in whatever state; more are closed at once. Three quarters
+    /// of them are for players, and a quarter for those that have not spoken yet.
     pub max_connections: usize,
+    /// What media that is held counts against.
+    pub memory: Memory,
     /// Worker threads; RTMP has its own, so that fan-out never delays the
     /// control plane.
     pub threads: usize,
@@ -48,13 +54,6 @@ pub struct TlsListen {
     /// Certificate and versions.
     pub config: Arc<ServerConfig>,
 }
-
-/// Connections of one address that neither publish nor play yet. A stranger can
-/// keep each for half a minute and longer, and takes no more than 64 of the
-/// thousands of places that there are. Who plays or publishes needs less than a
-/// second to begin, and counts no longer: an office behind one address can watch
-/// as a whole, some sixty more each second.
-const STRANGERS: usize = 64;
 
 /// RTMP publishing and playback.
 pub struct Rtmp {
@@ -92,8 +91,8 @@ impl Rtmp {
     async fn accept_until(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let max = self.config.max_connections;
         let places = Arc::new(Semaphore::new(max));
-        let arrivals = Arrivals::new(Limits { all: max, of_one: STRANGERS });
-        let plain = Door { places: &places, arrivals: &arrivals, stop: &stop, tls: None };
+        let (arrivals, players) = (Arrivals::new(places::strangers(max)), Players::new(max));
+        let plain = Door { places: &places, arrivals: &arrivals, players: &players, stop: &stop, tls: None };
         let sealed = Door { tls: self.config.tls.as_ref().map(|tls| &tls.config), ..plain };
         tokio::join!(self.accept_at(Some(listeners.plain), &plain), self.accept_at(listeners.tls, &sealed));
         // Wait until every connection has drained.
@@ -125,13 +124,16 @@ impl Rtmp {
             return;
         };
         let Some(arrival) = door.arrivals.enter(canonical(peer.ip())) else {
-            tracing::debug!(%peer, "RTMP connection refused: too many of this address that do nothing");
+            tracing::debug!(%peer, "RTMP connection refused: too many that neither publish nor play");
             return;
         };
         let context = conn::Context {
             admission: self.admission.clone(),
             clock: self.clock.clone(),
             peer: canonical(peer.ip()),
+            arrivals: door.arrivals.clone(),
+            players: door.players.clone(),
+            memory: self.config.memory.clone(),
             stop: door.stop.clone(),
             tls: door.tls.cloned(),
         };
@@ -178,6 +180,7 @@ struct Listeners {
 struct Door<'a> {
     places: &'a Arc<Semaphore>,
     arrivals: &'a Arrivals,
+    players: &'a Players,
     stop: &'a CancellationToken,
     tls: Option<&'a Arc<ServerConfig>>,
 }

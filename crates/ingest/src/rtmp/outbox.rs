@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::Bytes;
 use contract::session::Moment;
+use rtmp::Outgoing;
 
 /// What a run of whole messages carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +23,16 @@ impl Carries {
     }
 }
 
-/// Whole messages, in two pieces.
+/// Whole messages, in pieces.
 #[derive(Debug)]
 struct Run {
     carries: Carries,
-    head: Bytes,
-    body: Bytes,
+    messages: Outgoing,
 }
 
 impl Run {
     fn len(&self) -> usize {
-        self.head.len() + self.body.len()
+        self.messages.len()
     }
 }
 
@@ -44,6 +43,8 @@ pub(super) struct Outbox {
     /// How much of the first run the kernel has.
     written: usize,
     len: usize,
+    /// Runs that the kernel had, whole.
+    gone: u64,
     /// The frame that the kernel had last, whole.
     reached: Option<Moment>,
 }
@@ -52,11 +53,10 @@ pub(super) struct Outbox {
 pub(super) const SLICES: usize = 16;
 
 impl Outbox {
-    pub(super) fn push(&mut self, carries: Carries, head: Bytes, body: Bytes) {
-        let run = Run { carries, head, body };
-        if run.len() > 0 {
-            self.len += run.len();
-            self.runs.push_back(run);
+    pub(super) fn push(&mut self, carries: Carries, messages: Outgoing) {
+        if !messages.is_empty() {
+            self.len += messages.len();
+            self.runs.push_back(Run { carries, messages });
         }
     }
 
@@ -71,22 +71,21 @@ impl Outbox {
 
     /// What to write next, as many pieces as fit, `most` bytes of them.
     pub(super) fn slices<'a>(&'a self, mut most: usize, into: &mut [IoSlice<'a>; SLICES]) -> usize {
-        let mut skip = self.written;
-        let mut count = 0;
-        let pieces = self.runs.iter().flat_map(|run| [&run.head, &run.body]);
-        for piece in pieces {
-            let skipped = skip.min(piece.len());
-            skip -= skipped;
-            let piece = &piece[skipped..];
-            let piece = &piece[..piece.len().min(most)];
+        let (mut at, mut count) = (self.written, 0);
+        for run in &self.runs {
+            while count < SLICES && most > 0 {
+                let piece = run.messages.piece(at);
+                if piece.is_empty() {
+                    break;
+                }
+                let piece = &piece[..piece.len().min(most)];
+                into[count] = IoSlice::new(piece);
+                (at, most, count) = (at + piece.len(), most - piece.len(), count + 1);
+            }
             if count == SLICES || most == 0 {
                 break;
             }
-            if !piece.is_empty() {
-                into[count] = IoSlice::new(piece);
-                most -= piece.len();
-                count += 1;
-            }
+            at = 0;
         }
         count
     }
@@ -107,10 +106,16 @@ impl Outbox {
                 self.reached = Some(moment);
             }
             bytes -= rest;
+            self.gone += 1;
             self.written = 0;
             self.runs.pop_front();
         }
         media
+    }
+
+    /// How many runs the kernel had.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
     }
 
     /// The frame that the kernel had last, if there was one since the last call.
@@ -137,9 +142,14 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use media::MediaTime;
 
     use super::*;
+
+    fn run(bytes: &'static [u8]) -> Outgoing {
+        Outgoing::whole(Bytes::from_static(bytes))
+    }
 
     fn rest(outbox: &Outbox) -> Vec<u8> {
         some(outbox, usize::MAX)
@@ -154,8 +164,8 @@ mod tests {
     #[test]
     fn what_was_written_is_not_written_again() {
         let mut outbox = Outbox::default();
-        outbox.push(Carries::Control, Bytes::from_static(b"abc"), Bytes::new());
-        outbox.push(Carries::Media, Bytes::from_static(b"de"), Bytes::from_static(b"fgh"));
+        outbox.push(Carries::Control, run(b"abc"));
+        outbox.push(Carries::Media, run(b"defgh"));
         assert_eq!(outbox.advance(5), 0);
         assert_eq!(rest(&outbox), b"fgh");
         assert_eq!((some(&outbox, 2), some(&outbox, 0)), (b"fg".to_vec(), Vec::new()));
@@ -166,9 +176,9 @@ mod tests {
     #[test]
     fn dropping_media_keeps_answers_and_the_end_of_a_message_that_has_begun() {
         let mut outbox = Outbox::default();
-        outbox.push(Carries::Media, Bytes::from_static(b"begun"), Bytes::new());
-        outbox.push(Carries::Media, Bytes::from_static(b"queued"), Bytes::new());
-        outbox.push(Carries::Control, Bytes::from_static(b"pong"), Bytes::new());
+        outbox.push(Carries::Media, run(b"begun"));
+        outbox.push(Carries::Media, run(b"queued"));
+        outbox.push(Carries::Control, run(b"pong"));
         outbox.advance(2);
         outbox.drop_media();
         assert!(outbox.has_begun_media());
@@ -184,7 +194,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let moment = |ms| Moment { generation: 1, at: MediaTime::from_millis(ms) };
         for ms in [0, 33, 66] {
-            outbox.push(Carries::Frame(moment(ms)), Bytes::from_static(b"head"), Bytes::from_static(b"body"));
+            outbox.push(Carries::Frame(moment(ms)), run(b"headbody"));
         }
         outbox.advance(7);
         assert_eq!(outbox.take_reached(), None);

@@ -197,7 +197,7 @@ impl Playing<'_> {
             self.heard = self.feed.wire.heard();
             self.feed.link.traffic.heard(self.context.clock.now().wall);
         }
-        while let Some(event) = self.feed.wire.engine.poll_event() {
+        while let Some(event) = self.feed.wire.heard_event() {
             if matches!(event, Event::Ended(_)) {
                 return Some(Next::Idle);
             }
@@ -206,6 +206,12 @@ impl Playing<'_> {
     }
 
     fn on_ping(&mut self) -> Option<Next> {
+        // It keeps a picture that the ring may have dropped.
+        if self.feed.wire.is_stuck() && self.context.memory.is_scarce() {
+            self.context.memory.count_ended();
+            tracing::warn!(stream = %self.request.stream, peer = %self.context.peer, "player ended: too slow while media memory is scarce");
+            return Some(Next::Close);
+        }
         if self.feed.wire.is_held() {
             return None;
         }

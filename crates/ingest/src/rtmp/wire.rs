@@ -6,9 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use contract::session::Moment;
-use media::{Frame, Tracks};
+use media::{Charge, Frame, Memory, Tracks};
 use rtmp::{Engine, EngineError, Event, Outgoing};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use session::tcp::{self, Drained};
@@ -27,6 +26,10 @@ const NOTSENT: usize = 16 << 10;
 
 /// Read at a time.
 const READ: usize = 32 << 10;
+
+/// Events that one read may give in a row; then other connections of the thread have a
+/// turn. A millisecond's work at the most.
+const TURN: u32 = 256;
 
 /// What may wait to be written before nothing more is read: whatever the peer
 /// says then could only make more answers. It is more than a player's own queue
@@ -80,6 +83,9 @@ pub(super) enum WireError {
     /// The peer takes nothing.
     #[error("peer takes nothing")]
     Stalled,
+    /// What the peer sends cannot be held.
+    #[error("media memory is used up")]
+    Memory,
 }
 
 /// One socket, its engine, and what waits to be written.
@@ -94,6 +100,12 @@ pub(super) struct Wire {
     /// Nothing is written: a message that has begun must not go on now.
     held: bool,
     buffer: Box<[u8]>,
+    /// What the engine holds of the peer's, as counted.
+    charge: Charge,
+    /// How many messages had gone when something was queued at the last look.
+    waits: Option<u64>,
+    /// Events that it may give before others have a turn.
+    turn: u32,
     /// When the peer last said something.
     heard: Instant,
     /// The last time that the kernel took something, or there was nothing to take.
@@ -118,9 +130,18 @@ impl Wire {
             unasked: 0,
             held: false,
             buffer: vec![0; READ].into(),
+            charge: Memory::default().nothing(),
+            waits: None,
+            turn: TURN,
             heard: Instant::now(),
             progress: Instant::now(),
         })
+    }
+
+    /// Counts what is held of the peer's against this budget.
+    pub(super) fn counting(mut self, memory: &Memory) -> Self {
+        self.charge = memory.nothing();
+        self
     }
 
     /// How a session on this connection gets its orders, and is killed.
@@ -128,13 +149,38 @@ impl Wire {
         session::channel(self.socket.clone())
     }
 
-    /// Moves bytes until the engine has an event. Cancel-safe.
+    /// Moves bytes until the engine has an event. Cancel-safe. A peer whose input makes
+    /// many has its turns like others.
     pub(super) async fn event(&mut self) -> Result<Event, WireError> {
         loop {
+            if self.turn == 0 {
+                self.turn = TURN;
+                tokio::task::yield_now().await;
+            }
             if let Some(event) = self.engine.poll_event() {
+                self.turn -= 1;
                 return Ok(event);
             }
+            if let Some(failure) = self.engine.failure() {
+                return Err(failure.into());
+            }
+            if self.engine.is_reading() {
+                self.turn = 0;
+                continue;
+            }
             self.pump().await?;
+            self.turn = TURN;
+        }
+    }
+
+    /// The next event of what was read already. For a peer that may send no media, so
+    /// that there is little of it.
+    pub(super) fn heard_event(&mut self) -> Option<Event> {
+        loop {
+            let event = self.engine.poll_event();
+            if event.is_some() || !self.engine.is_reading() {
+                return event;
+            }
         }
     }
 
@@ -171,9 +217,10 @@ impl Wire {
             Ok(n) => {
                 self.heard = Instant::now();
                 match tls {
-                    Some(tls) => tls.open(&buffer[..n], |plain| engine.receive(plain)),
-                    None => Ok(engine.receive(&buffer[..n])?),
+                    Some(tls) => tls.open(&buffer[..n], |plain| engine.receive(plain))?,
+                    None => engine.receive(&buffer[..n])?,
                 }
+                self.charge.resize(engine.held()).map_err(|_| WireError::Memory)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
@@ -258,14 +305,14 @@ impl Wire {
     /// starts when the queue stops being empty.
     fn take_control(&mut self) {
         let run = self.engine.take_output();
-        self.push(Carries::Control, run, Bytes::new());
+        self.push(Carries::Control, Outgoing::whole(run));
     }
 
-    fn push(&mut self, carries: Carries, head: Bytes, body: Bytes) {
+    fn push(&mut self, carries: Carries, messages: Outgoing) {
         if self.queued() == 0 {
             self.progress = Instant::now();
         }
-        self.outbox.push(carries, head, body);
+        self.outbox.push(carries, messages);
     }
 
     /// Queues what a decoder needs first.
@@ -273,14 +320,14 @@ impl Wire {
         self.take_control();
         self.engine.send_tracks(tracks);
         let run = self.engine.take_output();
-        self.push(Carries::Media, run, Bytes::new());
+        self.push(Carries::Media, Outgoing::whole(run));
     }
 
     /// Queues a frame of a publish.
     pub(super) fn queue_frame(&mut self, frame: &Frame, generation: u64) {
         self.take_control();
-        if let Some(Outgoing { head, body }) = self.engine.outgoing(frame) {
-            self.push(Carries::Frame(Moment { generation, at: frame.dts }), head, body);
+        if let Some(message) = self.engine.outgoing(frame) {
+            self.push(Carries::Frame(Moment { generation, at: frame.dts }), message);
         }
     }
 
@@ -292,6 +339,13 @@ impl Wire {
     /// Bytes that the kernel has not taken.
     pub(super) fn queued(&self) -> usize {
         self.outbox.len() + self.tls.as_ref().map_or(0, Tls::len)
+    }
+
+    /// Whether something was queued at the last call, and no message has gone since.
+    pub(super) fn is_stuck(&mut self) -> bool {
+        let waits = (!self.outbox.is_empty()).then(|| self.outbox.gone());
+        let before = std::mem::replace(&mut self.waits, waits);
+        waits.is_some() && waits == before
     }
 
     /// Writes until nothing is queued, at most so long. Nothing comes after it.
@@ -376,96 +430,4 @@ impl Wire {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::net::{TcpListener, TcpSocket};
-
-    use super::super::tls;
-    use super::*;
-
-    async fn wire() -> (Wire, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let socket = listener.accept().await.unwrap().0;
-        (Wire::new(socket, None, &[7; rtmp::HANDSHAKE_LEN]).unwrap(), peer)
-    }
-
-    /// A wire with TLS whose peer has shaken hands and takes nothing more.
-    async fn sealed_wire() -> (Wire, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Little, so that ours is full soon.
-        let narrow = TcpSocket::new_v4().unwrap();
-        narrow.set_recv_buffer_size(4096).unwrap();
-        let peer = narrow.connect(listener.local_addr().unwrap()).await.unwrap();
-        let socket = listener.accept().await.unwrap().0;
-        let (server, mut client) = tls::tests::pair();
-        let mut wire = Wire::new(socket, Some(server), &[7; rtmp::HANDSHAKE_LEN]).unwrap();
-        while client.is_handshaking() || client.wants_write() {
-            let mut bytes = Vec::new();
-            while client.wants_write() {
-                client.write_tls(&mut bytes).unwrap();
-            }
-            peer.writable().await.unwrap();
-            assert_eq!(peer.try_write(&bytes).unwrap(), bytes.len());
-            wire.pump().await.unwrap();
-            wire.write().unwrap();
-            if client.is_handshaking() {
-                peer.readable().await.unwrap();
-                let mut answer = vec![0; 1 << 16];
-                let read = peer.try_read(&mut answer).unwrap();
-                client.read_tls(&mut &answer[..read]).unwrap();
-                client.process_new_packets().unwrap();
-            }
-        }
-        (wire, peer)
-    }
-
-    #[tokio::test]
-    async fn what_is_sealed_and_cannot_leave_is_held_or_breaks_the_connection() {
-        for begun in [Begun::Hold, Begun::Break] {
-            let (mut wire, _peer) = sealed_wire().await;
-            while wire.socket.try_write(&[0; 4096]).is_ok() {}
-            // A whole message: the queue knows nothing of it any more.
-            wire.tls.as_mut().unwrap().seal(&[IoSlice::new(&[7; 100])]).unwrap();
-            wire.push(Carries::Media, Bytes::from_static(&[7; 100]), Bytes::new());
-            // Either way: the peer takes nothing, so the kernel cannot be drained.
-            assert_eq!(wire.silence(begun).await, Drained::Reset);
-            assert!(wire.outbox.is_empty(), "media is still queued");
-            assert!(wire.held && wire.has_begun(), "the record that was begun waits");
-        }
-    }
-
-    #[tokio::test]
-    async fn sealed_bytes_wait_while_a_peer_is_held() {
-        let (mut wire, _peer) = sealed_wire().await;
-        wire.push(Carries::Media, vec![7; 8 << 20].into(), Bytes::new());
-        wire.write().unwrap();
-        wire.held = true;
-        let queued = wire.queued();
-        assert_eq!((wire.write().unwrap(), wire.queued(), wire.wants_write()), (0, queued, false));
-        wire.release();
-        assert!(wire.wants_write());
-    }
-
-    #[tokio::test]
-    async fn a_held_peer_that_asks_for_more_answers_than_can_wait_is_stalled() {
-        let (mut wire, _peer) = wire().await;
-        wire.held = true;
-        wire.push(Carries::Control, vec![0; UNREAD].into(), Bytes::new());
-        assert!(matches!(wire.pump().await, Err(WireError::Stalled)));
-    }
-
-    #[tokio::test]
-    async fn a_message_that_a_fence_cannot_finish_waits_for_the_release() {
-        let (mut wire, _peer) = wire().await;
-        let picture = Bytes::from(vec![7; 8 << 20]);
-        wire.push(Carries::Media, picture.clone(), Bytes::new());
-        wire.push(Carries::Media, Bytes::new(), picture);
-        wire.write().unwrap();
-        assert!(wire.outbox.has_begun_media());
-        wire.held = true;
-        let queued = wire.queued();
-        assert_eq!((wire.write().unwrap(), wire.queued()), (0, queued));
-        wire.release();
-        assert!(wire.wants_write());
-    }
-}
+mod tests;

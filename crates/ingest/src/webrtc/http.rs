@@ -107,7 +107,7 @@ const fn words(refused: Refused) -> &'static str {
             "streamIdInUse"
         }
         Refused::Publish(PublishRefused::Dates) => "stream_not_active_or_expired",
-        Refused::Publish(PublishRefused::Limit) => "highResourceUsage",
+        Refused::Publish(PublishRefused::Limit | PublishRefused::Memory) => "highResourceUsage",
         Refused::Play(PlayRefused::NotLive) | Refused::Ended(CloseReason::Stopped) => "no_stream_exist",
         Refused::Play(PlayRefused::Limit) => "viewerLimitReached",
         Refused::Denied(Denied::Unavailable)
@@ -141,7 +141,7 @@ const fn status(refused: Refused) -> StatusCode {
             StatusCode::CONFLICT
         }
         Refused::Denied(Denied::Unavailable)
-        | Refused::Publish(PublishRefused::Unavailable)
+        | Refused::Publish(PublishRefused::Unavailable | PublishRefused::Memory)
         | Refused::Play(PlayRefused::Unavailable)
         | Refused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Refused::Denied(_)

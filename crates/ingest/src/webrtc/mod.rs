@@ -41,7 +41,7 @@ use contract::{Action, AppName, Clock, TrustedProxies};
 use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
-use transcode::Slots;
+use transcode::Transcoding;
 
 use command::{Busy, ShardHandle};
 use crowd::{Bounds, Crowd};
@@ -60,8 +60,9 @@ pub struct Config {
     /// Behind address translation this must be the public address.
     pub announced: Vec<IpAddr>,
     /// Streams with B-frames that are decoded and encoded again at a time; further
-    /// ones show key frames only. Each takes about a quarter of a core at 720p.
-    pub transcodes: usize,
+    /// ones show key frames only. Each takes about a quarter of a core at 720p. And
+    /// where they are decoded.
+    pub transcoding: Transcoding,
     /// Peers at a time. Players leave an eighth of them to publishers.
     pub max_peers: usize,
     /// WebSockets at a time that neither publish nor play.
@@ -137,18 +138,18 @@ pub struct Webrtc {
     core: Arc<Core>,
     thread: Mutex<Option<JoinHandle<()>>>,
     local: SocketAddr,
-    slots: Slots,
+    transcoding: Transcoding,
     drops: Arc<Drops>,
 }
 
 impl Webrtc {
     /// Binds the port and starts the media thread.
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let Config { listen, announced, transcodes, max_peers, max_idle_sockets, proxies } = config;
-        let slots = Slots::new(transcodes);
+        let Config { listen, announced, transcoding, max_peers, max_idle_sockets, proxies } = config;
         let drops = Arc::new(Drops::default());
-        let (shared, counted) = (slots.clone(), drops.clone());
-        let config = ShardConfig { listen, announced, slots: shared, drops: counted, clock: clock.clone() };
+        let (shared, counted) = (transcoding.clone(), drops.clone());
+        let config =
+            ShardConfig { listen, announced, transcoding: shared, drops: counted, clock: clock.clone() };
         let started = shard::spawn(config);
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
@@ -157,7 +158,7 @@ impl Webrtc {
         let idle = Crowd::new(idle_sockets(max_idle_sockets));
         let core = Core { shard, admission, proxies, resources, lobby, idle, parsers, clock, stop };
         let core = Arc::new(core);
-        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots, drops }))
+        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, transcoding, drops }))
     }
 
     /// Where it listens.
@@ -167,7 +168,7 @@ impl Webrtc {
 
     /// Streams whose pictures are decoded and encoded again now.
     pub fn transcodes(&self) -> usize {
-        self.slots.taken()
+        self.transcoding.taken()
     }
 
     /// Peers now, connected or on their way in.

@@ -2,7 +2,7 @@
 //! WebRTC.
 //!
 //! Started by the shard with the first player of the stream, stopped with the
-//! last. The work is done on the transcoder's thread, once per stream.
+//! last. The work is done once per stream, on threads that streams share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,10 @@ use bytes::Bytes;
 use contract::StreamKey;
 use contract::registry::{KeyframesOnly, KeyframesOnlyClaim, Live};
 use media::{
-    Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring,
+    Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks,
+    packet_ring_in,
 };
-use transcode::{Output, Slots, Treatment, VideoSettings, Worker, WorkerSettings};
+use transcode::{Output, Transcoding, Treatment, VideoSettings, Worker, WorkerSettings};
 
 use super::fanout::Keyframes;
 use super::payload::{avc, h264, opus};
@@ -44,9 +45,9 @@ pub(crate) struct Packetiser {
 
 impl Packetiser {
     /// Starts it.
-    pub(crate) fn start(live: &Live, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
+    pub(crate) fn start(live: &Live, key: &StreamKey, transcoding: &Transcoding) -> std::io::Result<Self> {
         let frames = &live.frames;
-        let writer = packet_ring(Tracks::clone(&frames.tracks()));
+        let writer = packet_ring_in(Tracks::clone(&frames.tracks()), &frames.memory().unwrap_or_default());
         let ring = writer.ring();
         let video = Arc::new(Pictures::default());
         let mut cutter = Cutter {
@@ -55,9 +56,10 @@ impl Packetiser {
             video: video.clone(),
             keyframes_only: live.keyframes_only.clone(),
             claim: None,
+            told: Told::default(),
             key: key.clone(),
         };
-        let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
+        let settings = WorkerSettings { video: VideoSettings::default(), transcoding: transcoding.clone() };
         let worker = Worker::start(frames.reader(), settings, move |output| cutter.take(output))?;
         Ok(Self { ring, worker, video, edge: newest(frames) })
     }
@@ -110,9 +112,18 @@ struct Cutter {
     video: Arc<Pictures>,
     /// Where the statistics look.
     keyframes_only: KeyframesOnly,
-    /// Goes with the last player, since the thread does.
+    /// Goes with the last player, since the work does.
     claim: Option<KeyframesOnlyClaim>,
+    told: Told,
     key: StreamKey,
+}
+
+/// What the log has been told of a stream. Each is told once, since a stream may
+/// change its mind with each key frame.
+#[derive(Default)]
+struct Told {
+    no_room: bool,
+    refused: bool,
 }
 
 impl Cutter {
@@ -139,13 +150,13 @@ impl Cutter {
         self.claim = keyframes_only.then(|| self.keyframes_only.claim());
         self.writer.set_tracks(tracks.clone());
         match video {
-            Treatment::NoRoom => {
+            Treatment::NoRoom if !std::mem::replace(&mut self.told.no_room, true) => {
                 tracing::warn!(stream = %self.key, "no room to transcode B-frames: WebRTC players see key frames only");
             }
-            Treatment::KeyframesOnly(reason) => {
+            Treatment::KeyframesOnly(reason) if !std::mem::replace(&mut self.told.refused, true) => {
                 tracing::warn!(stream = %self.key, %reason, "cannot transcode: WebRTC players see key frames only");
             }
-            Treatment::Absent | Treatment::Passed | Treatment::Transcoded | Treatment::Refused(_) => {}
+            _ => tracing::debug!(stream = %self.key, ?video, "pictures"),
         }
         if let Treatment::Refused(reason) = audio {
             tracing::warn!(stream = %self.key, %reason, "WebRTC players hear nothing of this stream");
@@ -179,6 +190,7 @@ fn cut(frame: &Frame, parameters: &[Bytes]) -> Vec<Packet> {
 #[cfg(test)]
 mod tests {
     use contract::{AppName, StreamId};
+    use media::packet_ring;
 
     use super::*;
 
@@ -219,6 +231,7 @@ mod tests {
             video: Arc::default(),
             keyframes_only: said.clone(),
             claim: None,
+            told: Told::default(),
             key: StreamKey { app: AppName::parse("live").unwrap(), id: StreamId::parse("cam").unwrap() },
         };
         for (treatment, expected) in [

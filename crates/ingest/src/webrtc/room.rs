@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use contract::session::SetStanding;
 use contract::{Now, StreamKey};
 use session::{Order, What};
-use transcode::Slots;
+use transcode::Transcoding;
 
 use super::addresses::Addresses;
 use super::command::{Arriving, Bell, Command, Gate, GoneLive, Hold, Source};
@@ -69,7 +69,7 @@ pub(crate) struct Fittings {
     /// Wakes it.
     pub(crate) bell: Arc<Bell>,
     /// Room for transcoded streams.
-    pub(crate) slots: Slots,
+    pub(crate) transcoding: Transcoding,
     /// Datagrams that the kernel takes in one call.
     pub(crate) max_segments: usize,
     /// Counts datagrams that are dropped.
@@ -78,14 +78,14 @@ pub(crate) struct Fittings {
 
 impl Room {
     pub(crate) fn new(fittings: Fittings) -> Self {
-        let Fittings { addresses, bell, slots, max_segments, drops } = fittings;
+        let Fittings { addresses, bell, transcoding, max_segments, drops } = fittings;
         Self {
             seats: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_address: HashMap::new(),
             publishers: HashMap::new(),
             timers: BinaryHeap::new(),
-            streams: Streams::new(bell, slots),
+            streams: Streams::new(bell, transcoding),
             idle: Vec::new(),
             look: Instant::now(),
             outbox: Outbox::new(max_segments),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use contract::Clock;
 use mio::{Events, Poll, Token};
-use transcode::Slots;
+use transcode::Transcoding;
 
 use super::addresses::Addresses;
 use super::command::{Bell, Command, QUEUE, ShardHandle};
@@ -40,7 +40,7 @@ pub(crate) struct ShardConfig {
     /// Addresses to announce; empty: those of this machine.
     pub(crate) announced: Vec<IpAddr>,
     /// Room for transcoded streams.
-    pub(crate) slots: Slots,
+    pub(crate) transcoding: Transcoding,
     /// Counts datagrams that are dropped.
     pub(crate) drops: Arc<Drops>,
     /// Time.
@@ -69,8 +69,8 @@ pub(crate) fn spawn(config: ShardConfig) -> io::Result<(ShardHandle, SocketAddr,
     let addresses = Arc::new(Addresses::new(local, &config.announced, interfaces));
     let (commands, queue) = sync_channel(QUEUE);
     let handle = ShardHandle { queue: commands, bell: bell.clone(), addresses: addresses.clone() };
-    let (slots, drops, max_segments) = (config.slots, config.drops, udp.max_segments());
-    let room = Room::new(Fittings { addresses, bell: bell.clone(), slots, max_segments, drops });
+    let (transcoding, drops, max_segments) = (config.transcoding, config.drops, udp.max_segments());
+    let room = Room::new(Fittings { addresses, bell: bell.clone(), transcoding, max_segments, drops });
     let clock = config.clock;
     let mut shard = Shard { poll, udp, inbox: Inbox::new(), bell, queue, room, clock, stopping: false };
     let thread = std::thread::Builder::new().name("webrtc-shard".to_owned()).spawn(move || shard.run())?;

@@ -1,10 +1,12 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::audience::ABREAST;
+use super::reader::Next;
 use super::*;
 use crate::{Frame, MediaTime, TrackKind, VideoCodec, VideoTrack};
 
@@ -295,3 +297,5 @@ proptest! {
         prop_assert!(viewers.iter_mut().all(|viewer| viewer.look() == 0));
     }
 }
+
+mod memory;

@@ -156,6 +156,24 @@ async fn nobody_plays_a_stream_that_is_not_live_and_limits_hold() {
 }
 
 #[actix_rt::test]
+async fn no_stream_more_is_taken_than_there_is_memory_for_and_who_is_live_stays() {
+    let (mut state, settings) = (State::default(), AppSettings::default());
+    state.memory = Memory::new(1 << 20);
+    let first = publish("cam", None);
+    let Granted { mut frames, .. } = state.publish(&first, &settings, NOW).unwrap();
+    frames.push(sound(0));
+    assert!(state.memory.used() > 0, "what it brings is counted");
+    let others = state.memory.charge(800 << 10).unwrap();
+    assert_eq!(state.publish(&publish("b", None), &settings, NOW).unwrap_err(), PublishRefused::Memory);
+    let again = publish("cam", Some(first.session.id));
+    state.publish(&again, &settings, NOW).unwrap();
+    state.end(&key("cam"), again.session.id);
+    drop((frames, others));
+    assert_eq!(state.memory.used(), 0);
+    state.publish(&publish("b", None), &settings, NOW).unwrap();
+}
+
+#[actix_rt::test]
 async fn an_hls_player_that_asks_for_nothing_any_more_is_not_counted() {
     let (mut state, mut settings) = (State::default(), AppSettings::default());
     settings.hls.segment = Duration::from_secs(2);

@@ -1,7 +1,10 @@
 //! When tracks are complete, and what becomes of the frames before that.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::amf0::object;
+use crate::flv::SLACK;
 
 const RECORD: &[u8] = b"\x17\0\0\0\0\
     \x01\x42\xc0\x1e\xff\xe1\0\x19\x67\x42\xc0\x1e\xd9\x00\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x3c\x0f\x16\x2e\x48\
@@ -213,4 +216,54 @@ fn show_time_is_decode_time_and_composition_offset() {
     let frame = frame.unwrap();
     assert_eq!((frame.dts, frame.pts), (MediaTime::from_millis(1000), MediaTime::from_millis(1040)));
     assert_eq!(frame.data, Bytes::from_static(b"\0\0\0\x02\x65\x01"));
+}
+
+/// Bytes of `message` that `frame` keeps in memory beside its own.
+fn pinned(frame: &Frame, message: &Bytes) -> usize {
+    let shares = message.as_ptr_range().contains(&frame.data.as_ptr());
+    if shares { message.len() - frame.data.len() } else { 0 }
+}
+
+proptest! {
+    /// Whatever goes before the media in a message, or between it.
+    #[test]
+    fn a_frame_holds_little_more_than_it_shows(
+        media in 1usize..300, padding in 0usize..250, filler in 0usize..300, length_size in 3usize..5
+    ) {
+        let it = &mut accepted();
+        it.avc = AvcConfig::parse(&[&[1, 0x42, 0xc0, 0x1e, 0xfc | (length_size - 1) as u8], &RECORD[10..]].concat()).unwrap();
+        it.set_video().unwrap();
+        audio(it, 0, ASC);
+        // A modifier of Enhanced RTMP of any length, then coded frames with a filler unit.
+        let modifier = [&[0x97, padding as u8][..], &vec![0; padding + 1]].concat();
+        let unit = |kind: u8, len: usize| {
+            [&(len as u32 + 1).to_be_bytes()[4 - length_size..], &[kind][..], &vec![1; len]].concat()
+        };
+        let picture = [&modifier[..], &[0x03], b"avc1", &unit(0x65, media), &unit(0x0c, filler)].concat();
+        let sound = [&modifier[..], &[0x01], b"mp4a", &vec![1; media]].concat();
+        let (picture, sound) = (Bytes::from(picture), Bytes::from(sound));
+        it.video(0, &picture).unwrap();
+        it.audio(0, &sound).unwrap();
+        let frames: Vec<_> = std::iter::from_fn(|| it.poll())
+            .filter_map(|media| if let Media::Frame(frame) = media { Some(frame) } else { None })
+            .collect();
+        prop_assert_eq!(frames.len(), 2);
+        for (frame, message) in frames.iter().zip([picture, sound]) {
+            prop_assert!(pinned(frame, &message) <= SLACK, "{:?} of {}", frame, message.len());
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_nearly_all_of_its_message_shares_its_buffer() {
+    let it = &mut accepted();
+    video(it, 0, RECORD);
+    audio(it, 0, ASC);
+    let message = Bytes::from([KEY, &[0, 0, 1, 0], &vec![0x41; 256]].concat());
+    it.video(0, &message).unwrap();
+    let frame = std::iter::from_fn(|| it.poll()).find_map(|media| match media {
+        Media::Frame(frame) => Some(frame),
+        _ => None,
+    });
+    assert!(message.as_ptr_range().contains(&frame.unwrap().data.as_ptr()));
 }

@@ -67,7 +67,6 @@ impl Reader {
     }
 
     /// Bytes of memory that unfinished messages take.
-    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.lanes.iter().map(|lane| lane.partial.capacity()).sum()
     }

@@ -46,8 +46,7 @@ impl Writer {
         for mut part in [prefix, body] {
             while !part.is_empty() {
                 if room == 0 {
-                    out.put_u8(0xc0 | head.chunk_stream);
-                    put_extended(out, head);
+                    put_joint(out, head);
                     room = self.chunk_size;
                 }
                 let (now, later) = part.split_at(room.min(part.len()));
@@ -72,7 +71,13 @@ pub(crate) fn put_head(out: &mut BytesMut, head: &Head, len: usize) {
     put_extended(out, head);
 }
 
-fn put_extended(out: &mut BytesMut, head: &Head) {
+/// Appends what goes before each further chunk of a message.
+pub(crate) fn put_joint(out: &mut impl BufMut, head: &Head) {
+    out.put_u8(0xc0 | head.chunk_stream);
+    put_extended(out, head);
+}
+
+fn put_extended(out: &mut impl BufMut, head: &Head) {
     if head.timestamp >= EXTENDED {
         out.put_u32(head.timestamp);
     }

@@ -8,7 +8,8 @@ use super::*;
 use crate::Amf0Error;
 use crate::chunk::{ChunkError, Reader, Writer};
 use crate::client::{Client, ClientEvent, Purpose};
-use crate::limits::{MAX_MESSAGE, MAX_MESSAGE_STREAMS};
+use crate::limits::{MAX_MESSAGE, MAX_MESSAGE_STREAMS, MAX_TAGS_AT_A_TIME};
+use crate::link::LinkError;
 
 const SUCCESS: Status<'_> = Status::good("NetConnection.Connect.Success", "Connected.");
 const START: Status<'_> = Status::good("NetStream.Publish.Start", "Go.");
@@ -112,10 +113,21 @@ fn frames(events: &[Event]) -> Vec<Frame> {
     events.iter().filter_map(frame).collect()
 }
 
+/// All that a message consists of, in order.
+fn pieces(message: &Outgoing) -> Vec<&[u8]> {
+    let mut at = 0;
+    let piece = || {
+        let piece = message.piece(at);
+        at += piece.len();
+        Some(piece).filter(|piece| !piece.is_empty())
+    };
+    std::iter::from_fn(piece).collect()
+}
+
 impl Engine {
     fn send_frame(&mut self, frame: &Frame) {
-        if let Some(Outgoing { head, body }) = self.outgoing(frame) {
-            self.link.out().extend_from_slice(&[head, body].concat());
+        if let Some(message) = self.outgoing(frame) {
+            self.link.out().extend_from_slice(&pieces(&message).concat());
         }
     }
 }
@@ -243,11 +255,18 @@ fn a_player_five_hours_in_gets_extended_timestamps() {
 }
 
 #[test]
-fn what_fits_into_a_chunk_is_not_copied() {
+fn a_picture_is_not_copied_for_a_player_however_large_it_is() {
     let (_, mut engine) = connected(Purpose::Play);
-    let small = picture(0, 1000);
-    assert_eq!(engine.outgoing(&small).unwrap().body.as_ptr(), small.data.as_ptr());
-    assert!(engine.outgoing(&picture(1000, 100_000)).unwrap().body.is_empty());
+    for size in [1000, 100_000, 1_000_000] {
+        let picture = picture(0, size);
+        let message = engine.outgoing(&picture).unwrap();
+        let within = |piece: &&[u8]| picture.data.as_ptr_range().contains(&piece.as_ptr());
+        let (shared, own): (Vec<_>, Vec<_>) = pieces(&message).into_iter().partition(within);
+        let bytes = |pieces: &[&[u8]]| pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        assert_eq!(bytes(&shared), picture.data.len());
+        assert!(bytes(&own) <= 17 + size / 60_000, "{size}: {} bytes of its own", bytes(&own));
+        assert_eq!(message.len(), bytes(&shared) + bytes(&own));
+    }
 }
 
 #[test]
@@ -458,6 +477,64 @@ fn an_aggregate_is_taken_apart() {
     engine.receive(&out).unwrap();
     let times: Vec<_> = frames(&agree(&mut engine)).iter().map(|frame| frame.dts.as_millis()).collect();
     assert_eq!(times, [5000, 5010]);
+}
+
+/// A publisher that was accepted and has sent its tracks.
+fn publishing() -> Engine {
+    let (mut client, mut engine) = connected(Purpose::Publish);
+    client.send_tracks(&tracks());
+    talk(&mut client, &mut engine);
+    engine
+}
+
+/// An aggregate message of so many tags with this kind and body.
+fn aggregate(kind: u8, body: &[u8], count: usize) -> BytesMut {
+    let length = body.len() as u8;
+    let tag = [&[kind, 0, 0, length, 0, 0, 0, 0, 0, 0, 0][..], body, &[0, 0, 0, 11 + length]].concat();
+    let mut out = BytesMut::new();
+    let head = Head { chunk_stream: 6, kind: kind::AGGREGATE, stream: 1, timestamp: 0 };
+    Writer::with_chunk_size(crate::link::CHUNK_SIZE).write(&mut out, &head, &[], &tag.repeat(count));
+    out
+}
+
+#[test]
+fn tags_of_an_aggregate_are_handed_out_as_they_are_read() {
+    let mut engine = publishing();
+    let count = MAX_TAGS_AT_A_TIME + 44;
+    engine.receive(&aggregate(kind::AUDIO, b"\xaf\x01sound", count)).unwrap();
+    let pong = message(kind::USER_CONTROL, &[0, 7, 0, 0, 0, 9]);
+    engine.ping(9);
+    engine.receive(&pong).unwrap();
+    assert!(engine.events.len() <= MAX_TAGS_AT_A_TIME && engine.is_reading());
+    let events = agree(&mut engine);
+    assert_eq!(frames(&events).len(), count);
+    assert_eq!(events.last(), Some(&Event::Pong(9)), "what came behind it is read behind it");
+    assert!(!engine.is_reading() && engine.held() < 1000, "{}", engine.held());
+}
+
+#[test]
+fn tags_without_media_give_others_a_turn() {
+    for (kind, body) in [(kind::AUDIO, &b""[..]), (kind::DATA, b"x"), (kind::AGGREGATE, b"x")] {
+        let mut engine = publishing();
+        engine.receive(&aggregate(kind, body, 2 * MAX_TAGS_AT_A_TIME + 1)).unwrap();
+        let mut turns = 0;
+        while engine.is_reading() {
+            assert_eq!(engine.poll_event(), None);
+            turns += 1;
+        }
+        assert_eq!(turns, 2, "behind the first, in which they were received");
+    }
+}
+
+#[test]
+fn what_is_wrong_behind_an_aggregate_is_found_when_it_is_read() {
+    let mut engine = publishing();
+    engine.receive(&aggregate(kind::AUDIO, b"\xaf\x01sound", MAX_TAGS_AT_A_TIME + 1)).unwrap();
+    let error = EngineError::Link(LinkError::Chunk(ChunkError::ChunkSize(0)));
+    engine.receive(&message(kind::SET_CHUNK_SIZE, &[0; 4])).unwrap();
+    assert_eq!(frames(&agree(&mut engine)).len(), MAX_TAGS_AT_A_TIME + 1);
+    assert_eq!((engine.failure(), engine.receive(&[])), (Some(error), Err(error)));
+    assert!(!engine.is_reading(), "nothing is read of a failed connection");
 }
 
 #[test]

@@ -137,24 +137,28 @@ impl AvcConfig {
     /// sets on the way. When nothing needs to change, the result shares `bytes`.
     pub(crate) fn access_unit(&mut self, bytes: &Bytes) -> Result<AccessUnit, FlvError> {
         let mut unit = AccessUnit { units: Bytes::new(), keyframe: false, new_sets: false };
-        let (mut kept, mut units) = (0, 0);
+        let (mut kept, mut units, mut size) = (0, 0, 0);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (nal, after) = split_nal(rest, self.length_size)?;
             rest = after;
             units += 1;
-            kept += usize::from(stays(nal));
+            if stays(nal) {
+                kept += 1;
+                size += LENGTH + nal.len();
+            }
             unit.keyframe |= kind(nal) == Some(IDR);
             unit.new_sets |= self.insert(nal);
         }
-        unit.units =
-            if kept == units && self.length_size == LENGTH { bytes.clone() } else { self.rewrite(bytes)? };
+        let whole = kept == units && self.length_size == LENGTH;
+        unit.units = if whole { bytes.clone() } else { self.rewrite(bytes, size)? };
         Ok(unit)
     }
 
-    /// The units that stay, behind lengths of 4 bytes.
-    fn rewrite(&self, bytes: &[u8]) -> Result<Bytes, FlvError> {
-        let mut out = BytesMut::with_capacity(bytes.len() + 64);
+    /// The units that stay, behind lengths of 4 bytes: `size` bytes, so that no more
+    /// are held than the frame has.
+    fn rewrite(&self, bytes: &[u8], size: usize) -> Result<Bytes, FlvError> {
+        let mut out = BytesMut::with_capacity(size);
         let mut rest = bytes;
         while !rest.is_empty() {
             let (nal, after) = split_nal(rest, self.length_size)?;
@@ -258,6 +262,14 @@ mod tests {
         let unit = config.access_unit(&body).unwrap();
         assert_eq!(unit.units, tag(4, &[&[0x65, 1]]));
         assert!(!unit.new_sets, "the sets are those of the record");
+    }
+
+    #[test]
+    fn a_frame_without_its_filler_holds_nothing_of_it() {
+        let mut config = AvcConfig::parse(&record(2, SPS_360)).unwrap();
+        let unit = config.access_unit(&tag(2, &[&[0x65, 1], &[0x0c; 5000]])).unwrap();
+        let held = unit.units.try_into_mut().unwrap().capacity();
+        assert!(held <= 6 + super::super::SLACK, "{held} bytes");
     }
 
     #[test]

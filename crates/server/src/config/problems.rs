@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::origin::Problem;
-use super::{Config, log_filter};
+use super::{Amount, Config, log_filter, memory};
 
 /// No machine has so many cores; somebody meant another setting.
 const MOST_THREADS: usize = 1024;
@@ -31,6 +31,8 @@ fn amounts(config: &Config) -> Vec<Problem> {
     say(config.http.max_connections == 0, "http.max_connections", nobody());
     say(config.webrtc.max_peers == 0, "webrtc.max_peers", nobody());
     say(config.rtmp.max_connections == 0, "rtmp.max_connections", nobody());
+    let least = || format!("less than {} MiB", memory::LEAST >> 20);
+    say(matches!(config.media.memory, Amount::Bytes(..memory::LEAST)), "media.memory", least());
     say(config.drain_seconds > LONGEST_DRAIN, "drain_seconds", format!("more than {LONGEST_DRAIN}"));
     problems
 }

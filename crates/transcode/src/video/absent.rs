@@ -45,6 +45,11 @@ impl VideoTranscoder {
     }
 
     /// Never called.
+    pub fn gives_up(&self) -> Option<VideoUnsupported> {
+        match self.0 {}
+    }
+
+    /// Never called.
     pub fn force_keyframe(&mut self) {
         match self.0 {}
     }

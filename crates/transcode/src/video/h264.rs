@@ -1,21 +1,27 @@
 //! One stream's pictures, decoded, put in order and encoded anew.
 
 mod avcc;
+mod bits;
 mod decode;
 mod encode;
+mod level;
+mod limits;
+mod marking;
+mod pps;
 mod reorder;
 mod shot;
+mod slice;
 mod sps;
 
 use media::{Frame, MediaTime, TrackKind, VideoCodec, VideoTrack};
 
 use avcc::{ParameterSets, Slices};
-use decode::{Picture, Pictures};
+use decode::{Picture, Pictures, Undecodable};
 use encode::{Coder, Target};
 use reorder::Reorder;
 use sps::Sps;
 
-use super::{VideoSettings, VideoUnsupported};
+use super::{Refusal, VideoSettings, VideoUnsupported};
 
 pub(crate) use shot::shot;
 
@@ -48,6 +54,7 @@ pub struct VideoTranscoder {
     last_key: Option<MediaTime>,
     corrupt: u64,
     corrupt_in_a_row: u32,
+    refused: Option<Refusal>,
     skipped: u64,
 }
 
@@ -60,13 +67,13 @@ impl VideoTranscoder {
     pub fn new(track: &VideoTrack, settings: VideoSettings) -> Result<Self, VideoUnsupported> {
         let sets = ParameterSets::parse(&track.config).ok_or(VideoUnsupported::Config)?;
         let sps = judge(&sets, &settings)?;
-        let pictures = Pictures::new(&sets).map_err(|_| VideoUnsupported::Config)?;
+        let pictures = Pictures::new(&sets).map_err(|cause| cause.or(VideoUnsupported::Config))?;
         let track = first_track(&sps, &settings)?;
         Ok(Self {
             settings,
             sps,
+            reorder: Reorder::new(pictures.reorder()),
             pictures,
-            reorder: Reorder::new(sps.reorder),
             coder: None,
             track,
             pace: Pace::default(),
@@ -76,6 +83,7 @@ impl VideoTranscoder {
             last_key: None,
             corrupt: 0,
             corrupt_in_a_row: 0,
+            refused: None,
             skipped: 0,
         })
     }
@@ -104,6 +112,12 @@ impl VideoTranscoder {
         self.corrupt_in_a_row >= UNREADABLE
     }
 
+    /// Why nothing more will come of it.
+    pub fn gives_up(&self) -> Option<VideoUnsupported> {
+        let unreadable = self.unreadable().then_some(VideoUnsupported::Tools);
+        self.refused.map(VideoUnsupported::from).or(unreadable)
+    }
+
     /// The next picture is a keyframe (if the encoder skips it, the one after).
     pub fn force_keyframe(&mut self) {
         self.want_keyframe = true;
@@ -117,6 +131,10 @@ impl VideoTranscoder {
 
     /// Takes one frame; gives what can be shown with it.
     pub fn push(&mut self, frame: &Frame, effort: Effort) -> Vec<Frame> {
+        if self.refused.is_some() {
+            self.corrupt += 1;
+            return Vec::new();
+        }
         let Some(slices) = avcc::slices(&frame.data) else {
             self.failed();
             return Vec::new();
@@ -137,7 +155,7 @@ impl VideoTranscoder {
     }
 
     fn decode(&mut self, slices: &Slices, frame: &Frame) -> Vec<(MediaTime, Picture)> {
-        match self.pictures.decode(&slices.annex_b) {
+        match self.pictures.decode(slices, Some(frame.dts)) {
             Ok(Some(picture)) => {
                 self.corrupt_in_a_row = 0;
                 self.wait_idr = false;
@@ -145,6 +163,11 @@ impl VideoTranscoder {
                     self.reorder.start_anew();
                 }
                 self.reorder.push(picture.order, frame.pts, frame.dts, picture)
+            }
+            Err(Undecodable::Refused(refusal)) if !refusal.is_damage() => {
+                self.refused = Some(refusal);
+                self.failed();
+                Vec::new()
             }
             Ok(None) | Err(_) => {
                 self.failed();

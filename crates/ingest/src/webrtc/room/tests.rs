@@ -11,6 +11,7 @@ use session::DataPlane;
 use std::sync::mpsc::{Receiver, sync_channel};
 use str0m::ice::{StunMessage, TransId};
 use tokio::sync::{mpsc, oneshot, watch};
+use transcode::Decoding;
 
 /// A shard without its thread.
 struct Bench {
@@ -30,8 +31,8 @@ impl Bench {
         let addresses = Arc::new(Addresses::new(udp.local(), &[], Vec::new()));
         let (commands, queue) = sync_channel(8);
         let shard = ShardHandle { queue: commands, bell: bell.clone(), addresses: addresses.clone() };
-        let (slots, drops) = (Slots::new(0), Arc::new(Drops::default()));
-        let room = Room::new(Fittings { addresses, bell, slots, max_segments: 1, drops });
+        let (transcoding, drops) = (Transcoding::new(0, Decoding::Here), Arc::new(Drops::default()));
+        let room = Room::new(Fittings { addresses, bell, transcoding, max_segments: 1, drops });
         Self { room, udp, shard, queue, now: Clock::system().now(), _poll: poll }
     }
 

@@ -282,7 +282,7 @@ const fn refusal(refused: Refused) -> &'static str {
             "streamIdInUse"
         }
         Refused::Publish(PublishRefused::Dates) => "stream_not_active_or_expired",
-        Refused::Publish(PublishRefused::Limit) => "highResourceUsage",
+        Refused::Publish(PublishRefused::Limit | PublishRefused::Memory) => "highResourceUsage",
         Refused::Play(PlayRefused::NotLive) | Refused::UnknownApp | Refused::Ended(CloseReason::Stopped) => {
             "no_stream_exist"
         }

@@ -3,6 +3,8 @@
 //! Started by the HTTP worker that took the upgrade; ends with the socket, and
 //! takes every peer it signalled with it.
 
+mod admitted;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -184,38 +186,6 @@ impl Socket {
             Ask::StreamInfo { stream } => self.info(&stream).await,
             Ask::TrackList { stream } => self.say(dialect::track_list(&stream)).await,
         }
-    }
-
-    /// Which servers to use. The password of one is for those that carry a stream.
-    async fn ice_servers(&mut self) -> Result<(), Closed> {
-        let Some(settings) = self.settings() else { return Ok(()) };
-        let told = if self.seats.is_empty() {
-            dialect::open_ice_servers(&settings)
-        } else {
-            dialect::ice_servers(&settings)
-        };
-        self.say(told).await
-    }
-
-    /// Says whether a stream may be published or played; if so, the servers that were
-    /// not told before come first.
-    async fn admitted(&mut self, stream: &StreamId, asked: Result<String, Problem>) -> Result<(), Closed> {
-        self.carried = self.webrtc.now();
-        if asked.is_ok() && self.settings().is_some_and(|settings| dialect::has_password(&settings)) {
-            self.ice_servers().await?;
-        }
-        self.answer(stream, asked).await
-    }
-
-    /// Takes the socket's place among those that carry nothing, or gives it back.
-    fn rest(&mut self) -> Result<(), Closed> {
-        if !self.seats.is_empty() {
-            self.carried = self.webrtc.now();
-            self.idle = None;
-        } else if self.idle.is_none() {
-            self.idle = Some(self.webrtc.idle().enter(self.from, &self.app).ok_or(Closed)?);
-        }
-        Ok(())
     }
 
     /// Says the outcome of a step; one that failed ends the stream's seat.

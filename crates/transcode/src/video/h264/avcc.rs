@@ -1,5 +1,7 @@
 //! NAL units behind lengths, and the record that describes them.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// NAL unit types (ITU-T H.264 table 7-1).
@@ -73,7 +75,8 @@ fn take_sets(mut rest: &[u8], count: u8, kind: u8) -> Option<(Vec<Bytes>, &[u8])
 /// parameter set between them could ask the decoder for more memory than the one
 /// we judged. `None` when there are none or a length is wrong.
 pub(super) fn slices(au: &[u8]) -> Option<Slices> {
-    let (mut annex_b, mut idr, mut rest) = (Vec::with_capacity(au.len() + 16), false, au);
+    let (mut annex_b, mut units) = (Vec::with_capacity(au.len() + 16), Vec::new());
+    let (mut idr, mut rest) = (false, au);
     while !rest.is_empty() {
         let (length, after) = rest.split_at_checked(4)?;
         let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]);
@@ -87,16 +90,26 @@ pub(super) fn slices(au: &[u8]) -> Option<Slices> {
         }
         idr |= nal_type(nal) == IDR;
         annex_b.extend_from_slice(&START_CODE);
+        units.push(annex_b.len()..annex_b.len() + nal.len());
         annex_b.extend_from_slice(nal);
     }
-    (!annex_b.is_empty()).then_some(Slices { annex_b, idr })
+    (!annex_b.is_empty()).then_some(Slices { annex_b, units, idr })
 }
 
 /// What a decoder gets of an access unit.
 pub(super) struct Slices {
     pub(super) annex_b: Vec<u8>,
+    /// Where in it each NAL unit is, without its start code.
+    units: Vec<Range<usize>>,
     /// The picture is an IDR picture.
     pub(super) idr: bool,
+}
+
+impl Slices {
+    /// Its NAL units.
+    pub(super) fn nals(&self) -> impl Iterator<Item = &[u8]> {
+        self.units.iter().map(|unit| &self.annex_b[unit.clone()])
+    }
 }
 
 /// A NAL unit never holds one (ITU-T H.264 §7.4.1); one that does would smuggle

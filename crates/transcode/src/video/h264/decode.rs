@@ -1,9 +1,12 @@
 //! rusty_h264-decoder, the only file that names it.
 
+use media::MediaTime;
 use rusty_h264_decoder::Decoder;
 
-use super::avcc::ParameterSets;
+use super::avcc::{ParameterSets, Slices};
+use super::limits::Limits;
 use crate::guard::guard;
+use crate::video::{Refusal, VideoUnsupported};
 
 /// Planes of one picture, 8-bit 4:2:0, without padding, cropping applied.
 pub(super) struct Picture {
@@ -19,10 +22,26 @@ pub(super) struct Picture {
 /// The access unit did not decode. Later pictures that refer to it would be
 /// wrong, so the caller waits for an IDR picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Undecodable;
+pub(super) enum Undecodable {
+    /// The decoder did not see it.
+    Refused(Refusal),
+    /// The decoder could not read it.
+    Failed,
+}
 
-/// A decoder that survives its own panics.
+impl Undecodable {
+    /// Why the track cannot be decoded: the refusal, or else `failed`.
+    pub(super) fn or(self, failed: VideoUnsupported) -> VideoUnsupported {
+        match self {
+            Self::Refused(refusal) => refusal.into(),
+            Self::Failed => failed,
+        }
+    }
+}
+
+/// A decoder that survives its own panics, behind the limits of its stream.
 pub(super) struct Pictures {
+    limits: Limits,
     decoder: Decoder,
     sets: Vec<u8>,
 }
@@ -30,16 +49,28 @@ pub(super) struct Pictures {
 impl Pictures {
     /// For streams with these parameter sets.
     pub(super) fn new(sets: &ParameterSets) -> Result<Self, Undecodable> {
+        let limits = Limits::of(sets).map_err(Undecodable::Refused)?;
         let sets = sets.annex_b();
         let decoder = open(&sets)?;
-        Ok(Self { decoder, sets })
+        Ok(Self { limits, decoder, sets })
+    }
+
+    /// How many pictures may overtake another.
+    pub(super) fn reorder(&self) -> usize {
+        self.limits.reorder()
     }
 
     /// Decodes the slices of one access unit. `None` when they are not a whole
-    /// picture.
-    pub(super) fn decode(&mut self, annex_b: &[u8]) -> Result<Option<Picture>, Undecodable> {
+    /// picture. Without a decode time its rate is not looked at.
+    pub(super) fn decode(
+        &mut self,
+        unit: &Slices,
+        at: Option<MediaTime>,
+    ) -> Result<Option<Picture>, Undecodable> {
+        self.limits.admit(unit, at).map_err(Undecodable::Refused)?;
         let decoder = &mut self.decoder;
-        let decoded = guard(|| decoder.decode(annex_b).map(|frame| frame.map(|f| (f, decoder.last_poc()))));
+        let decoded =
+            guard(|| decoder.decode(&unit.annex_b).map(|frame| frame.map(|f| (f, decoder.last_poc()))));
         match decoded {
             Ok(Ok(frame)) => Ok(frame.map(|(frame, order)| Picture {
                 width: frame.width,
@@ -51,13 +82,13 @@ impl Pictures {
             })),
             Ok(Err(_)) | Err(_) => {
                 self.restart()?;
-                Err(Undecodable)
+                Err(Undecodable::Failed)
             }
         }
     }
 
     /// Forgets all pictures; the next access unit must be an IDR picture.
-    pub(super) fn restart(&mut self) -> Result<(), Undecodable> {
+    fn restart(&mut self) -> Result<(), Undecodable> {
         self.decoder = open(&self.sets)?;
         Ok(())
     }
@@ -68,5 +99,5 @@ fn open(sets: &[u8]) -> Result<Decoder, Undecodable> {
         let mut decoder = Decoder::new();
         decoder.decode(sets).map(|_| decoder)
     });
-    fed.map_err(|_| Undecodable)?.map_err(|_| Undecodable)
+    fed.map_err(|_| Undecodable::Failed)?.map_err(|_| Undecodable::Failed)
 }

@@ -22,8 +22,9 @@ pub(crate) fn shot(track: &VideoTrack, keyframe: &Frame, max_samples: u32) -> Re
     let sets = ParameterSets::parse(&track.config).ok_or(VideoUnsupported::Config)?;
     let sps = judge(&sets, &VideoSettings { max_samples, ..VideoSettings::default() })?;
     let slices = avcc::slices(&keyframe.data).filter(|s| s.idr).ok_or(VideoUnsupported::Tools)?;
-    let mut pictures = Pictures::new(&sets).map_err(|_| VideoUnsupported::Config)?;
-    let picture = pictures.decode(&slices.annex_b).ok().flatten().ok_or(VideoUnsupported::Tools)?;
+    let mut pictures = Pictures::new(&sets).map_err(|cause| cause.or(VideoUnsupported::Config))?;
+    let picture = pictures.decode(&slices, None).map_err(|cause| cause.or(VideoUnsupported::Tools))?;
+    let picture = picture.ok_or(VideoUnsupported::Tools)?;
     Ok(Shot { picture, colours: Colours::of(&sps) })
 }
 

@@ -61,7 +61,7 @@ fn the_decoder_gives_the_pixels_that_ffmpeg_gives() {
     let mut shown = Vec::new();
     for frame in &clip.frames {
         let slices = avcc::slices(&frame.data).unwrap();
-        let picture = pictures.decode(&slices.annex_b).unwrap().unwrap();
+        let picture = pictures.decode(&slices, None).unwrap().unwrap();
         if slices.idr {
             reorder.start_anew();
         }

@@ -117,6 +117,7 @@ fn every_refusal_has_its_ams_name() {
         (Refused::Publish(PublishRefused::AlreadyPublishing), "streamIdInUse"),
         (Refused::Publish(PublishRefused::Dates), "stream_not_active_or_expired"),
         (Refused::Publish(PublishRefused::Limit), "highResourceUsage"),
+        (Refused::Publish(PublishRefused::Memory), "highResourceUsage"),
         (Refused::Play(PlayRefused::Limit), "viewerLimitReached"),
         (Refused::Unavailable, "not_initialized_yet"),
         (Refused::Ended(CloseReason::Blocked), "user_blocked"),

@@ -1,6 +1,7 @@
 //! Streams whose pictures are transcoded.
 
 use super::*;
+use crate::{Bound, Refusal};
 
 fn dropped(out: &[Output]) -> u64 {
     out.iter().map(|o| if let Output::Dropped(count) = o { *count } else { 0 }).sum()
@@ -134,4 +135,44 @@ fn a_gap_is_told_and_bridged() {
     let out = feed(&mut stream, &clip.frames[10..], 0);
     assert_eq!(stream.counts(), Counts { dropped: 5, corrupt: 0, skipped: 0 });
     assert!(frames(&out).windows(2).all(|w| w[0].pts < w[1].pts));
+}
+
+/// A clip that claims another level than it needs.
+fn claiming(level: u8, frames: u32) -> Clip {
+    let mut clip = Clip::moving("128x96", frames, 10);
+    let track = clip.tracks.video.as_mut().unwrap();
+    let mut config = track.config.to_vec();
+    // Behind the record's head and the length of the first parameter set.
+    config[8 + 3] = level;
+    track.config = config.into();
+    clip
+}
+
+#[test]
+fn a_stream_past_its_level_comes_as_keyframes_with_the_reason() {
+    let slots = Slots::new(1);
+    let (mut stream, out) = started(&claiming(33, 20), &slots);
+    let refused = Treatment::KeyframesOnly(VideoUnsupported::Limits(Refusal::Level(33)));
+    assert_eq!(treatments(&out), [(refused, Treatment::Absent)]);
+    let clip = claiming(10, 20);
+    assert_eq!(frames(&feed(&mut stream, &clip.frames, 0)), [&*clip.frames[0], &*clip.frames[10]]);
+    assert!(slots.try_acquire().is_some());
+}
+
+#[test]
+fn a_stream_faster_than_its_level_comes_as_keyframes_from_then_on() {
+    let slots = Slots::new(1);
+    let clip = claiming(10, 70);
+    let (mut stream, _) = started(&clip, &slots);
+    let at_once: Vec<_> = clip
+        .frames
+        .iter()
+        .map(|frame| Arc::new(Frame { dts: MediaTime::ZERO, ..(**frame).clone() }))
+        .collect();
+    let out = feed(&mut stream, &at_once, 0);
+    let [(Treatment::KeyframesOnly(VideoUnsupported::Limits(refusal)), _)] = treatments(&out)[..] else {
+        panic!("{:?}", treatments(&out));
+    };
+    assert!(matches!(refusal, Refusal::Past { bound: Bound::Rate, most: 1485, .. }), "{refusal}");
+    assert!(slots.try_acquire().is_some());
 }
