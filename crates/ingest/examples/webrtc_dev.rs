@@ -59,7 +59,7 @@ async fn main() -> std::io::Result<()> {
     let config = Config {
         listen: ([0, 0, 0, 0], udp).into(),
         announced: vec![],
-        transcodes: 2,
+        transcoding: transcode::Transcoding::new(2, transcode::Decoding::Here),
         proxies: Default::default(),
     };
     let webrtc = Webrtc::start(config, admission.clone(), Clock::system()).expect("a free port");

@@ -29,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use transcode::{Decoding, Transcoding};
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0, 0x0f, 0x08, 0x84, 0x6a];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
@@ -64,7 +65,8 @@ impl Server {
                 let (plane, admission) = Plane::start_here(AppSettings::default());
                 let listen = ([127, 0, 0, 1], 0).into();
                 let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
-                let config = Config { listen, announced: Vec::new(), transcodes, proxies };
+                let transcoding = Transcoding::new(transcodes, Decoding::Here);
+                let config = Config { listen, announced: Vec::new(), transcoding, proxies };
                 let webrtc = Webrtc::start(config, admission, Clock::system()).unwrap();
                 let service = webrtc;
                 let server = HttpServer::new(move || {

@@ -21,6 +21,7 @@ use contract::registry::{
 use contract::settings::{GetSettings, ListSettings, PatchSettings};
 use contract::{Clock, SettingsView, TrustedProxies};
 use tokio_util::sync::CancellationToken;
+use transcode::Decoding;
 
 use crate::dialect::Refused;
 use crate::logins::Logins;
@@ -114,6 +115,8 @@ pub struct Options {
     /// The ports by which the panel tells people to reach us; `None`: not served. What
     /// a proxy in front of us makes of them is not known here.
     pub ports: Ports,
+    /// Where thumbnails are decoded.
+    pub decoding: Decoding,
     /// Cancelled when the server drains: pages that watch are let go.
     pub stop: CancellationToken,
 }
@@ -143,6 +146,7 @@ impl Default for Options {
             host: None,
             rtmp_port: 1935,
             ports: Ports::default(),
+            decoding: Decoding::Here,
             stop: CancellationToken::new(),
         }
     }

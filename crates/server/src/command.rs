@@ -33,10 +33,27 @@ pub(crate) enum Command {
     Serve,
     Check,
     Doctor,
-    AddUser { email: String, role: Role, password: Password },
-    ResetUser { email: String, password: Password },
-    Backup { file: PathBuf, key: Key },
-    Restore { file: PathBuf, overwrite: store::Overwrite },
+    AddUser {
+        email: String,
+        role: Role,
+        password: Password,
+    },
+    ResetUser {
+        email: String,
+        password: Password,
+    },
+    Backup {
+        file: PathBuf,
+        key: Key,
+    },
+    Restore {
+        file: PathBuf,
+        overwrite: store::Overwrite,
+    },
+    /// Decode for the server that started it; no command for an operator.
+    Decode {
+        memory: u64,
+    },
     Help,
     Version,
 }
@@ -77,6 +94,9 @@ fn usual_config() -> PathBuf {
     let checkout = PathBuf::from("config/sluice.toml");
     if checkout.exists() { checkout } else { INSTALLED_CONFIG.into() }
 }
+
+/// What the server calls itself with to decode, before the bytes of memory.
+pub(crate) const DECODE: &str = "transcode-child";
 
 /// Options without a value.
 const FLAGS: [&str; 7] =
@@ -119,6 +139,7 @@ impl Words {
             None => Command::Serve,
             Some("check") => Command::Check,
             Some("doctor") => Command::Doctor,
+            Some(DECODE) => Command::Decode { memory: self.next("memory")?.parse()? },
             Some("user") => self.user()?,
             Some("backup") => {
                 let key = if self.flag("--with-key") { Key::Included } else { Key::LeftOut };
@@ -192,6 +213,7 @@ mod tests {
         }
         assert_eq!(parse("").unwrap().command, Command::Serve);
         assert_eq!(parse("--check-config").unwrap().command, Command::Check);
+        assert_eq!(parse("transcode-child 7").unwrap().command, Command::Decode { memory: 7 });
         let add = Command::AddUser { email: "a@b".into(), role: Role::User, password: Password::Generated };
         assert_eq!(parse("user add a@b --generate --role user").unwrap().command, add);
     }
@@ -202,6 +224,7 @@ mod tests {
             ("--confg x", "--confg"),
             ("serve", "serve"),
             ("user add", "e-mail"),
+            ("transcode-child", "memory"),
             ("user add a@b secret", "secret"),
             ("user drop a@b", "drop"),
             ("restore f --with-key", "--with-key"),

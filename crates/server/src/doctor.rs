@@ -11,7 +11,7 @@ use rustix::fs::statvfs;
 
 use crate::config::{Config, Origin};
 use crate::tls::Certificate;
-use crate::{check, descriptors};
+use crate::{check, decoding, descriptors};
 
 /// Less free space than this is soon none.
 const LITTLE: u64 = 1 << 30;
@@ -52,6 +52,7 @@ pub(crate) fn examine(config: &Config, origin: &Origin) -> Health {
     report.disk(&config.store.path);
     report.descriptors(config);
     report.segmentation(segments());
+    report.decoding(decoding::program().probe());
     report.certificate(config);
     report.panel(panel::asset("index.html").as_ref());
     report.0
@@ -184,6 +185,19 @@ impl Report {
         }
     }
 
+    /// `answer`: whether a process that decodes starts and answers.
+    fn decoding(&mut self, answer: Result<(), transcode::Failed>) {
+        match answer {
+            Ok(()) => {
+                self.say(Health::Good, "pictures", "are decoded in a process of their own, which starts");
+            }
+            Err(error) => {
+                let text = format!("{error}: no thumbnails, and key frames only of streams with B-frames");
+                self.say(Health::Bad, "pictures", text);
+            }
+        }
+    }
+
     /// `page`: the first one of the panel, where this program has it.
     fn panel(&mut self, page: Option<&panel::Asset>) {
         if page.is_some() {
@@ -310,6 +324,12 @@ mod tests {
     #[test]
     fn a_program_without_the_panel_is_doubtful() {
         assert_eq!(seen(|report| report.panel(None)), Health::Doubtful);
+    }
+
+    #[test]
+    fn a_process_that_does_not_answer_is_bad() {
+        assert_eq!(seen(|report| report.decoding(Ok(()))), Health::Good);
+        assert_eq!(seen(|report| report.decoding(Err(transcode::Failed))), Health::Bad);
     }
 
     #[test]

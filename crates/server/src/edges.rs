@@ -17,10 +17,12 @@ use session::Protocol;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use transcode::{Decoding, Transcoding};
 
 use crate::banner::{Addresses, Pages, Ready};
 use crate::config::Config;
 use crate::control::Control;
+use crate::decoding;
 use crate::metrics::Metrics;
 use crate::tls::Certificate;
 use crate::turnstile::Turnstile;
@@ -77,7 +79,8 @@ impl Edges {
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
         let rtmp = rtmp_config(config, tls.clone());
         let rtmp = Arc::new(rtmp::Rtmp::bind(rtmp, admission.clone(), clock.clone())?);
-        let webrtc = webrtc_config(config, proxies.clone());
+        let decoding = decoding::apart();
+        let webrtc = webrtc_config(config, proxies.clone(), decoding.clone());
         let webrtc = webrtc::Webrtc::start(webrtc, admission.clone(), clock.clone())?;
         let census = admission.census();
         let hls = Arc::new(hls::Hls::new(admission, clock.clone(), proxies.clone())?);
@@ -90,7 +93,7 @@ impl Edges {
             control.settings(),
             control.accounts(),
             clock.clone(),
-            rest_options(config, proxies.clone(), rtmp_addr.port(), stop),
+            rest_options(config, proxies.clone(), rtmp_addr.port(), decoding.clone(), stop),
         );
         let links = control.links();
         let metrics = Metrics {
@@ -100,6 +103,7 @@ impl Edges {
             applications: config.applications.clone(),
             webrtc,
             transcodes: config.webrtc.transcodes,
+            decoding,
             store: control.store(),
             certificate: certificate.clone(),
             stop: stop.clone(),
@@ -230,11 +234,11 @@ fn rtmp_config(config: &Config, tls: Option<ServerConfig>) -> rtmp::Config {
     }
 }
 
-fn webrtc_config(config: &Config, proxies: TrustedProxies) -> webrtc::Config {
+fn webrtc_config(config: &Config, proxies: TrustedProxies, decoding: Decoding) -> webrtc::Config {
     webrtc::Config {
         listen: config.webrtc.listen,
         announced: config.webrtc.announced.clone(),
-        transcodes: config.webrtc.transcodes,
+        transcoding: Transcoding::new(config.webrtc.transcodes, decoding),
         proxies,
     }
 }
@@ -243,6 +247,7 @@ fn rest_options(
     config: &Config,
     trusted_proxies: TrustedProxies,
     rtmp_port: u16,
+    decoding: Decoding,
     stop: &CancellationToken,
 ) -> rest::Options {
     let tls = config.tls.is_on();
@@ -257,6 +262,7 @@ fn rest_options(
         host: Some(config.http.host.clone()).filter(|host| !host.is_empty()),
         rtmp_port,
         ports,
+        decoding,
         stop: stop.clone(),
     }
 }

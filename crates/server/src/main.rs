@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod config;
 mod control;
+mod decoding;
 mod descriptors;
 mod doctor;
 mod edges;
@@ -46,6 +47,7 @@ fn command() -> Result<()> {
     let Invocation { config: path, command } = Invocation::parse(std::env::args().skip(1))?;
     match command {
         Command::Help => print!("{USAGE}"),
+        Command::Decode { memory } => transcode::run(memory)?,
         Command::Version => println!("sluice {}", env!("CARGO_PKG_VERSION")),
         command => act(command, &path)?,
     }
@@ -55,7 +57,7 @@ fn command() -> Result<()> {
 fn act(command: Command, path: &Path) -> Result<()> {
     let (config, origin) = Config::load(path, std::env::vars())?;
     match command {
-        Command::Serve | Command::Help | Command::Version => serve(config),
+        Command::Serve | Command::Help | Command::Version | Command::Decode { .. } => serve(config),
         Command::Check => check(&config, &origin),
         Command::Doctor => match doctor::examine(&config, &origin) {
             Health::Bad => bail!("something is wrong"),

@@ -16,6 +16,7 @@ use rest::Readiness;
 use session::{Census, Total};
 use store::{SYNC_BOUNDS_US, Store};
 use tokio_util::sync::CancellationToken;
+use transcode::Decoding;
 
 use crate::tls::Certificate;
 use text::{Kind, Labels, Text};
@@ -44,6 +45,8 @@ pub(crate) struct Metrics {
     pub(crate) webrtc: Arc<Webrtc>,
     /// How many streams may be transcoded at a time.
     pub(crate) transcodes: usize,
+    /// Where pictures are decoded.
+    pub(crate) decoding: Decoding,
     pub(crate) store: Store,
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) stop: CancellationToken,
@@ -137,6 +140,8 @@ impl Metrics {
         text.single(Kind::Gauge, "sluice_transcodes", help, self.webrtc.transcodes());
         let help = "Streams for which there is room to do so.";
         text.single(Kind::Gauge, "sluice_transcodes_max", help, self.transcodes);
+        let help = "Times that a process which decodes pictures failed; a stream then comes as key frames.";
+        text.single(Kind::Counter, "sluice_transcode_child_failures_total", help, self.decoding.failures());
     }
 
     fn durable(&self, text: &mut Text) {

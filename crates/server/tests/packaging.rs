@@ -180,6 +180,8 @@ fn the_unit_says_what_the_binary_knows() {
 #[test]
 fn systemd_is_told_what_the_unit_lets_it_wait_for() {
     assert_eq!(after(UNIT, "Type="), ["notify"]);
+    // Processes that decode are ended by the server, which drains first.
+    assert_eq!(after(UNIT, "KillMode="), ["mixed"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -16,15 +16,19 @@
 
 mod audio;
 mod guard;
+mod process;
 mod slots;
 mod still;
 #[cfg(test)]
 mod testing;
+mod transcoding;
 mod video;
 mod worker;
 
 pub use audio::{AudioTranscoder, AudioUnsupported};
+pub use process::{Decoding, Failed, MEMORY, Program, run};
 pub use slots::{Slot, Slots};
 pub use still::{StillError, still};
+pub use transcoding::Transcoding;
 pub use video::{Bound, Effort, Refusal, VideoSettings, VideoTranscoder, VideoUnsupported};
 pub use worker::{Counts, Output, Treatment, Worker, WorkerSettings};

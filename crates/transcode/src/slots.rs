@@ -23,6 +23,11 @@ impl Slots {
         self.count.saturating_sub(self.free.load(Ordering::Acquire))
     }
 
+    /// Whether a place is free now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.free.load(Ordering::Acquire) > 0
+    }
+
     /// Takes a place, or `None` when there is no room.
     pub fn try_acquire(&self) -> Option<Slot> {
         let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));

@@ -2,6 +2,7 @@
 
 use media::{Frame, VideoTrack};
 
+use crate::process::Decoding;
 use crate::video::{VideoUnsupported, shot};
 
 /// Most luma samples in a key frame: 3840x2176. Decoding one takes some 30 ms of a
@@ -17,11 +18,28 @@ pub enum StillError {
     /// The picture was not encoded.
     #[error("the picture was not encoded")]
     Encoder,
+    /// The process that decodes ended, or did not answer.
+    #[error("the process that decodes ended")]
+    Ended,
 }
 
 /// A key frame as a JPEG of at most `width` by twice that, in its own shape. Uses a
-/// core for some milliseconds, so it is not for a thread that others wait for.
-pub fn still(track: &VideoTrack, keyframe: &Frame, width: usize) -> Result<Vec<u8>, StillError> {
+/// core for some milliseconds, or waits for a process that does, so it is not for a
+/// thread that others wait for.
+pub fn still(
+    decoding: &Decoding,
+    track: &VideoTrack,
+    keyframe: &Frame,
+    width: u32,
+) -> Result<Vec<u8>, StillError> {
+    match decoding {
+        Decoding::Apart(program) if cfg!(feature = "video") => program.still(track, keyframe, width),
+        _ => make(track, keyframe, width as usize),
+    }
+}
+
+/// The same in this process.
+pub(crate) fn make(track: &VideoTrack, keyframe: &Frame, width: usize) -> Result<Vec<u8>, StillError> {
     shot(track, keyframe, MAX_SAMPLES)?.jpeg(width).ok_or(StillError::Encoder)
 }
 

@@ -1,5 +1,6 @@
 //! H.264 with B-frames into H.264 without.
 
+mod coder;
 #[cfg(feature = "video")]
 mod h264;
 #[cfg(not(feature = "video"))]
@@ -9,6 +10,7 @@ mod refusal;
 
 use std::time::Duration;
 
+pub(crate) use coder::Coder;
 pub(crate) use h264::shot;
 pub use h264::{Effort, VideoTranscoder};
 pub use refusal::{Bound, Refusal};
@@ -41,6 +43,10 @@ pub enum VideoUnsupported {
     /// Past the limits of its level, or of our own.
     #[error("past the limits of its level: {0}")]
     Limits(#[from] Refusal),
+    /// The process that decodes it ended, or did not answer. Tried again at a later
+    /// key frame, a few times.
+    #[error("the process that decodes it ended")]
+    Ended,
     /// The encoder did not start.
     #[error("the encoder did not start")]
     Encoder,

@@ -37,7 +37,7 @@ use contract::{Clock, TrustedProxies};
 use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
-use transcode::Slots;
+use transcode::Transcoding;
 
 use command::ShardHandle;
 use resources::Resources;
@@ -54,8 +54,9 @@ pub struct Config {
     /// Behind address translation this must be the public address.
     pub announced: Vec<IpAddr>,
     /// Streams with B-frames that are decoded and encoded again at a time; further
-    /// ones show key frames only. Each takes about a quarter of a core at 720p.
-    pub transcodes: usize,
+    /// ones show key frames only. Each takes about a quarter of a core at 720p. And
+    /// where they are decoded.
+    pub transcoding: Transcoding,
     /// Whose word about a peer's address counts.
     pub proxies: TrustedProxies,
 }
@@ -115,22 +116,22 @@ pub struct Webrtc {
     core: Arc<Core>,
     thread: Mutex<Option<JoinHandle<()>>>,
     local: SocketAddr,
-    slots: Slots,
+    transcoding: Transcoding,
 }
 
 impl Webrtc {
     /// Binds the port and starts the media thread.
     pub fn start(config: Config, admission: Admission, clock: Clock) -> Result<Arc<Self>, ServeError> {
-        let Config { listen, announced, transcodes, proxies } = config;
-        let slots = Slots::new(transcodes);
+        let Config { listen, announced, transcoding, proxies } = config;
+        let shared = transcoding.clone();
         let started =
-            shard::spawn(ShardConfig { listen, announced, slots: slots.clone(), clock: clock.clone() });
+            shard::spawn(ShardConfig { listen, announced, transcoding: shared, clock: clock.clone() });
         let (shard, local, thread) =
             started.map_err(|source| ServeError::Bind { address: listen, source })?;
         let (resources, stop) = (Resources::default(), CancellationToken::new());
         let arrivals = Arrivals::new(ARRIVALS);
         let core = Arc::new(Core { shard, admission, proxies, resources, arrivals, clock, stop });
-        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, slots }))
+        Ok(Arc::new(Self { core, thread: Mutex::new(Some(thread)), local, transcoding }))
     }
 
     /// Where it listens.
@@ -140,7 +141,7 @@ impl Webrtc {
 
     /// Streams whose pictures are decoded and encoded again now.
     pub fn transcodes(&self) -> usize {
-        self.slots.taken()
+        self.transcoding.taken()
     }
 
     /// Waits for the media thread, which was told to stop.

@@ -2,7 +2,7 @@
 //! WebRTC.
 //!
 //! Started by the shard with the first player of the stream, stopped with the
-//! last. The work is done on the transcoder's thread, once per stream.
+//! last. The work is done once per stream, on threads that streams share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use contract::registry::{KeyframesOnly, KeyframesOnlyClaim, Live};
 use media::{
     Bus, EndReason, Event, Frame, MediaTime, Packet, PacketRing, PacketWriter, TrackKind, Tracks, packet_ring,
 };
-use transcode::{Output, Slots, Treatment, VideoSettings, Worker, WorkerSettings};
+use transcode::{Output, Transcoding, Treatment, VideoSettings, Worker, WorkerSettings};
 
 use super::fanout::Keyframes;
 use super::payload::{avc, h264, opus};
@@ -44,7 +44,7 @@ pub(crate) struct Packetiser {
 
 impl Packetiser {
     /// Starts it.
-    pub(crate) fn start(live: &Live, key: &StreamKey, slots: &Slots) -> std::io::Result<Self> {
+    pub(crate) fn start(live: &Live, key: &StreamKey, transcoding: &Transcoding) -> std::io::Result<Self> {
         let frames = &live.frames;
         let writer = packet_ring(Tracks::clone(&frames.tracks()));
         let ring = writer.ring();
@@ -58,7 +58,7 @@ impl Packetiser {
             told: Told::default(),
             key: key.clone(),
         };
-        let settings = WorkerSettings { video: VideoSettings::default(), slots: slots.clone() };
+        let settings = WorkerSettings { video: VideoSettings::default(), transcoding: transcoding.clone() };
         let worker = Worker::start(frames.reader(), settings, move |output| cutter.take(output))?;
         Ok(Self { ring, worker, video, edge: newest(frames) })
     }
@@ -111,7 +111,7 @@ struct Cutter {
     video: Arc<Pictures>,
     /// Where the statistics look.
     keyframes_only: KeyframesOnly,
-    /// Goes with the last player, since the thread does.
+    /// Goes with the last player, since the work does.
     claim: Option<KeyframesOnlyClaim>,
     told: Told,
     key: StreamKey,

@@ -14,7 +14,7 @@ use session::{Order, What};
 use str0m::Input;
 use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Receive};
-use transcode::Slots;
+use transcode::Transcoding;
 
 use super::addresses::Addresses;
 use super::command::{Arriving, Bell, Command, Gate, GoneLive, Hold, Source};
@@ -61,14 +61,19 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(addresses: Arc<Addresses>, bell: Arc<Bell>, slots: Slots, max_segments: usize) -> Self {
+    pub(crate) fn new(
+        addresses: Arc<Addresses>,
+        bell: Arc<Bell>,
+        transcoding: Transcoding,
+        max_segments: usize,
+    ) -> Self {
         Self {
             seats: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_address: HashMap::new(),
             publishers: HashMap::new(),
             timers: BinaryHeap::new(),
-            streams: Streams::new(bell, slots),
+            streams: Streams::new(bell, transcoding),
             idle: Vec::new(),
             look: Instant::now(),
             outbox: Outbox::new(max_segments),

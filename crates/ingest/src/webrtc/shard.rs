@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use contract::Clock;
 use mio::{Events, Poll, Token};
-use transcode::Slots;
+use transcode::Transcoding;
 
 use super::addresses::Addresses;
 use super::command::{Bell, Command, QUEUE, ShardHandle};
@@ -39,7 +39,7 @@ pub(crate) struct ShardConfig {
     /// Addresses to announce; empty: those of this machine.
     pub(crate) announced: Vec<IpAddr>,
     /// Room for transcoded streams.
-    pub(crate) slots: Slots,
+    pub(crate) transcoding: Transcoding,
     /// Time.
     pub(crate) clock: Clock,
 }
@@ -66,7 +66,7 @@ pub(crate) fn spawn(config: ShardConfig) -> io::Result<(ShardHandle, SocketAddr,
     let addresses = Arc::new(Addresses::new(local, &config.announced, interfaces));
     let (commands, queue) = sync_channel(QUEUE);
     let handle = ShardHandle { queue: commands, bell: bell.clone(), addresses: addresses.clone() };
-    let room = Room::new(addresses, bell.clone(), config.slots, udp.max_segments());
+    let room = Room::new(addresses, bell.clone(), config.transcoding, udp.max_segments());
     let clock = config.clock;
     let mut shard = Shard { poll, udp, inbox: Inbox::new(), bell, queue, room, clock, stopping: false };
     let thread = std::thread::Builder::new().name("webrtc-shard".to_owned()).spawn(move || shard.run())?;

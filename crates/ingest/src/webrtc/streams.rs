@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use contract::StreamKey;
 use contract::registry::Live;
 use media::EndReason;
-use transcode::Slots;
+use transcode::Transcoding;
 
 use super::command::Bell;
 use super::fanout::{Keyframes, Place, Read, Source, View};
@@ -72,15 +72,15 @@ pub(crate) struct Met {
 /// All streams of a shard.
 pub(crate) struct Streams {
     bell: Arc<Bell>,
-    slots: Slots,
+    transcoding: Transcoding,
     streams: HashMap<StreamId, Stream>,
     by_live: HashMap<usize, StreamId>,
     next: u64,
 }
 
 impl Streams {
-    pub(crate) fn new(bell: Arc<Bell>, slots: Slots) -> Self {
-        Self { bell, slots, streams: HashMap::new(), by_live: HashMap::new(), next: 0 }
+    pub(crate) fn new(bell: Arc<Bell>, transcoding: Transcoding) -> Self {
+        Self { bell, transcoding, streams: HashMap::new(), by_live: HashMap::new(), next: 0 }
     }
 
     /// The view of a live stream, opened if need be; none when it has ended or
@@ -99,7 +99,7 @@ impl Streams {
                 (View::new(ring.reader(), Keyframes::OnDemand).of(source), None)
             }
             None => {
-                let packetiser = Packetiser::start(live, key, &self.slots).ok()?;
+                let packetiser = Packetiser::start(live, key, &self.transcoding).ok()?;
                 let source = Source { generation: live.generation, lead: LEAD };
                 let view = View::new(packetiser.ring().reader(), packetiser.keyframes()).of(source);
                 (view, Some(packetiser))

@@ -27,7 +27,7 @@ use crate::path::{OfStream, read};
 const FRESH: Duration = Duration::from_secs(5);
 
 /// Width in pixels, and half of the largest height.
-const WIDTH: usize = 320;
+const WIDTH: u32 = 320;
 
 /// Requests that wait for their picture. A page shows fifty.
 const WAITING: usize = 128;
@@ -113,10 +113,11 @@ async fn made(shared: &Shared, stream: StreamKey, live: &Arc<Live>) -> Result<Ke
     }
     // One may come soon, so that there is none yet is not kept.
     let (track, frame) = newest(live).ok_or(Refused::NotFound)?;
+    let decoding = shared.options.decoding.clone();
     let jpeg = web::block(move || {
         // Whoever asked may go away; the place is taken until the work is done.
         let _makes = makes;
-        transcode::still(&track, &frame, WIDTH)
+        transcode::still(&decoding, &track, &frame, WIDTH)
     });
     let jpeg = jpeg.await.map_err(|_| Refused::Unavailable)?;
     let jpeg = jpeg.inspect_err(|error| tracing::debug!(%stream, %error, "no thumbnail")).ok();

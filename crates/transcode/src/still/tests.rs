@@ -33,7 +33,7 @@ fn a_key_frame_becomes_a_small_jpeg_of_its_colours() {
     for (colour, expected) in [("red", [255, 0, 0]), ("blue", [0, 0, 255]), ("white", [255; 3])] {
         for (size, small, matrix, said) in CASES {
             let clip = clip(colour, size, matrix, said);
-            let jpeg = still(clip.tracks.video.as_ref().unwrap(), keyframe(&clip), 320).unwrap();
+            let jpeg = make(clip.tracks.video.as_ref().unwrap(), keyframe(&clip), 320).unwrap();
             let pixels = pixels(&jpeg);
             assert_eq!(pixels.len(), small.0 * small.1 * 3, "{colour} {size}");
             for (at, (got, wanted)) in pixels[..3].iter().zip(expected).enumerate() {
@@ -48,19 +48,19 @@ fn what_is_no_key_frame_or_damaged_is_refused_and_harms_nobody() {
     let clip = Clip::moving("320x240", 12, 12);
     let track = clip.tracks.video.as_ref().unwrap();
     let other = clip.frames.iter().find(|frame| !frame.keyframe).unwrap();
-    assert_eq!(still(track, other, 320), Err(StillError::Unsupported(VideoUnsupported::Tools)));
+    assert_eq!(make(track, other, 320), Err(StillError::Unsupported(VideoUnsupported::Tools)));
     let mut dice = Dice(7);
     let whole = keyframe(&clip);
     for _ in 0..60 {
         // Whatever comes of it, it is an answer.
         let frame = Frame { data: dice.mutate(&whole.data), ..whole.clone() };
         let track = VideoTrack { config: dice.mutate(&track.config), ..track.clone() };
-        let _ = still(&track, &frame, 320);
+        let _ = make(&track, &frame, 320);
     }
     let large = Clip::make(
         "-f lavfi -i color=size=4096x2304 -frames:v 1 -pix_fmt yuv420p -c:v libx264 -preset ultrafast",
     );
-    let refused = still(large.tracks.video.as_ref().unwrap(), keyframe(&large), 320);
+    let refused = make(large.tracks.video.as_ref().unwrap(), keyframe(&large), 320);
     assert!(matches!(refused, Err(StillError::Unsupported(VideoUnsupported::Size { .. }))), "{refused:?}");
 }
 
@@ -72,5 +72,5 @@ fn a_key_frame_past_its_level_is_refused_with_the_reason() {
     config[8 + 3] = 99;
     let track = VideoTrack { config: config.into(), ..track.clone() };
     let refused = StillError::Unsupported(VideoUnsupported::Limits(crate::Refusal::Level(99)));
-    assert_eq!(still(&track, keyframe(&clip), 320), Err(refused));
+    assert_eq!(make(&track, keyframe(&clip), 320), Err(refused));
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use media::{Frame, VideoTrack};
 
-use super::{Refusal, VideoSettings, VideoUnsupported};
+use super::{VideoSettings, VideoUnsupported};
 
 /// How much to do with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl VideoTranscoder {
     }
 
     /// Never called.
-    pub fn refused(&self) -> Option<Refusal> {
+    pub fn gives_up(&self) -> Option<VideoUnsupported> {
         match self.0 {}
     }
 

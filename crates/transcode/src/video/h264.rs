@@ -112,9 +112,10 @@ impl VideoTranscoder {
         self.corrupt_in_a_row >= UNREADABLE
     }
 
-    /// Why this stream is not decoded any more: it went past the limits of its level.
-    pub fn refused(&self) -> Option<Refusal> {
-        self.refused
+    /// Why nothing more will come of it.
+    pub fn gives_up(&self) -> Option<VideoUnsupported> {
+        let unreadable = self.unreadable().then_some(VideoUnsupported::Tools);
+        self.refused.map(VideoUnsupported::from).or(unreadable)
     }
 
     /// The next picture is a keyframe (if the encoder skips it, the one after).

@@ -7,10 +7,11 @@ use media::ring::{EndReason, Event};
 use media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoTrack};
 
 use super::late::{Late, Lateness};
+use super::restarts::Restarts;
 use super::{Counts, Output, Treatment, WorkerSettings};
 use crate::audio::AudioTranscoder;
 use crate::slots::Slot;
-use crate::video::{Effort, VideoTranscoder, VideoUnsupported};
+use crate::video::{Coder, Effort, VideoUnsupported};
 
 /// Shortest stream time between keyframes that players ask for. A keyframe is
 /// ten times a picture, and one player's loss is paid by all.
@@ -19,7 +20,7 @@ const KEYFRAME_GAP: Duration = Duration::from_millis(500);
 enum Video {
     Absent,
     Passed,
-    Transcoded(Box<VideoTranscoder>, #[expect(dead_code, reason = "held for its drop")] Slot),
+    Transcoded(Coder, #[expect(dead_code, reason = "held for its drop")] Slot),
     Keyframes(Treatment),
 }
 
@@ -30,6 +31,9 @@ enum Audio {
     Refused(Treatment),
 }
 
+/// Its process ended, and it may have another.
+const ENDED: Treatment = Treatment::KeyframesOnly(VideoUnsupported::Ended);
+
 /// One stream on its way through.
 pub(super) struct Stream {
     settings: WorkerSettings,
@@ -38,6 +42,7 @@ pub(super) struct Stream {
     video: Video,
     audio: Audio,
     late: Late,
+    restarts: Restarts,
     /// Nothing was given since the start; what is left out until then is only
     /// the past.
     joining: bool,
@@ -58,6 +63,7 @@ impl Stream {
             video: Video::Absent,
             audio: Audio::Absent,
             late: Late::at_start(),
+            restarts: Restarts::default(),
             joining: true,
             skip_to_keyframe: false,
             keyframe_wanted: false,
@@ -75,6 +81,20 @@ impl Stream {
 
     pub(super) fn request_keyframe(&mut self) {
         self.keyframe_wanted = true;
+    }
+
+    /// Whether this event may keep a thread for long: pictures are transcoded, or may
+    /// be from it on.
+    pub(super) fn needs_own_thread(&self, event: &Event<Frame>) -> bool {
+        let has_room = || self.settings.transcoding.slots.has_room();
+        match (&self.video, event) {
+            (Video::Transcoded(..), _) => true,
+            (_, Event::Tracks(tracks)) => tracks.video.as_ref().is_some_and(|v| v.reordered) && has_room(),
+            (Video::Keyframes(Treatment::NoRoom | ENDED), Event::Item(frame)) => {
+                frame.keyframe && frame.track == TrackKind::Video && has_room()
+            }
+            _ => false,
+        }
     }
 
     /// One event of the bus, behind which `lag` frames wait.
@@ -97,7 +117,7 @@ impl Stream {
         self.announce(out);
     }
 
-    fn open_video(&self, track: Option<&VideoTrack>) -> Video {
+    fn open_video(&mut self, track: Option<&VideoTrack>) -> Video {
         match track {
             None => Video::Absent,
             Some(track) if !track.reordered => Video::Passed,
@@ -105,13 +125,21 @@ impl Stream {
         }
     }
 
-    fn open_transcoder(&self, track: &VideoTrack) -> Video {
-        let Some(slot) = self.settings.slots.try_acquire() else {
+    fn open_transcoder(&mut self, track: &VideoTrack) -> Video {
+        let Some(slot) = self.settings.transcoding.slots.try_acquire() else {
             return Video::Keyframes(Treatment::NoRoom);
         };
-        match VideoTranscoder::new(track, self.settings.video) {
-            Ok(transcoder) => Video::Transcoded(Box::new(transcoder), slot),
-            Err(cause) => Video::Keyframes(Treatment::KeyframesOnly(cause)),
+        if !self.restarts.may_open() {
+            return Video::Keyframes(ENDED);
+        }
+        match Coder::open(&self.settings.transcoding.decoding, track, self.settings.video) {
+            Ok(coder) => Video::Transcoded(coder, slot),
+            Err(cause) => {
+                if cause == VideoUnsupported::Ended {
+                    self.restarts.failed();
+                }
+                Video::Keyframes(Treatment::KeyframesOnly(cause))
+            }
         }
     }
 
@@ -168,9 +196,11 @@ impl Stream {
     }
 
     fn on_lone_keyframe(&mut self, frame: &Frame, lateness: Lateness, lag: u64, out: &mut Vec<Output>) {
-        if let (Video::Keyframes(Treatment::NoRoom), Some(track)) = (&self.video, &self.source.video) {
+        let Video::Keyframes(before) = self.video else { return };
+        let again = before == Treatment::NoRoom || before == ENDED && self.restarts.may_start();
+        if again && let Some(track) = &self.source.video {
             let opened = self.open_transcoder(&track.clone());
-            if !matches!(opened, Video::Keyframes(Treatment::NoRoom)) {
+            if opened.treatment() != before {
                 self.video = opened;
                 self.announce(out);
                 return self.on_video(frame, lateness, lag, out);
@@ -196,14 +226,14 @@ impl Stream {
         }
         let effort = if lateness == Lateness::InTime { Effort::Full } else { Effort::DecodeOnly };
         let frames = transcoder.push(frame, effort);
-        let gives_up = transcoder.refused().map(VideoUnsupported::from);
-        let gives_up = gives_up.or(transcoder.unreadable().then_some(VideoUnsupported::Tools));
+        let gives_up = transcoder.gives_up();
         if effort == Effort::DecodeOnly {
             self.drop_one();
         }
         self.give(frames, out);
-        if let Some(cause) = gives_up {
-            self.give_up(cause, out);
+        match gives_up {
+            Some(cause) => self.give_up(cause, out),
+            None => self.restarts.decoded(),
         }
     }
 
@@ -225,6 +255,9 @@ impl Stream {
     }
 
     fn give_up(&mut self, cause: VideoUnsupported, out: &mut Vec<Output>) {
+        if cause == VideoUnsupported::Ended {
+            self.restarts.failed();
+        }
         self.counts.corrupt += self.video.corrupt();
         self.counts.skipped += self.video.skipped();
         self.video = Video::Keyframes(Treatment::KeyframesOnly(cause));

@@ -8,10 +8,11 @@ use std::sync::mpsc::{Receiver, channel};
 use media::{BusWriter, MediaTime, bus};
 
 use super::*;
+use crate::process::Decoding;
 use crate::testing::Clip;
 
 fn settings() -> WorkerSettings {
-    WorkerSettings { video: VideoSettings::default(), slots: Slots::new(1) }
+    WorkerSettings { video: VideoSettings::default(), transcoding: Transcoding::new(1, Decoding::Here) }
 }
 
 /// A worker on a new bus; what it says arrives at the receiver, which sees the
@@ -21,6 +22,16 @@ fn worker(clip: &Clip) -> (BusWriter, Worker, Receiver<Output>) {
     let (say, said) = channel();
     let output = move |output| drop(say.send(output));
     let worker = Worker::start(writer.ring().reader(), settings(), output).unwrap();
+    (writer, worker, said)
+}
+
+/// A worker of `transcoding` on a stream of one sound.
+fn passing(clip: &Clip, transcoding: &Transcoding) -> (BusWriter, Worker, Receiver<Output>) {
+    let writer = bus(clip.tracks.clone());
+    let (say, said) = channel();
+    let settings = WorkerSettings { video: VideoSettings::default(), transcoding: transcoding.clone() };
+    let output = move |output| drop(say.send(output));
+    let worker = Worker::start(writer.ring().reader(), settings, output).unwrap();
     (writer, worker, said)
 }
 
@@ -68,4 +79,44 @@ fn silence_reaches_a_thread_that_waits() {
     next_frame(&said);
     writer.ring().silence();
     assert!(matches!(said.iter().last(), Some(Output::Ended(EndReason::Silenced))));
+}
+
+#[test]
+fn streams_that_pass_share_a_few_threads() {
+    let clip = Clip::tone(48_000, 2, 1);
+    let transcoding = Transcoding::new(1, Decoding::Here);
+    let mut workers: Vec<_> = (0..100).map(|_| passing(&clip, &transcoding)).collect();
+    for (writer, ..) in &mut workers {
+        clip.frames.iter().for_each(|frame| writer.push((**frame).clone()));
+    }
+    for (_, _, said) in &workers {
+        while next_frame(said).pts < MediaTime::from_millis(800) {}
+    }
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let (common, own) = transcoding.crew.threads();
+    assert!((1..=cores).contains(&common), "{common} threads for {cores} cores");
+    assert_eq!(own, 0);
+}
+
+#[test]
+fn an_output_that_panics_ends_its_stream_alone() {
+    let clip = Clip::tone(48_000, 2, 1);
+    let transcoding = Transcoding::new(0, Decoding::Here);
+    let settings = WorkerSettings { video: VideoSettings::default(), transcoding: transcoding.clone() };
+    let mut bad = bus(clip.tracks.clone());
+    let (say, said) = channel::<()>();
+    let output = move |_| {
+        let _held = &say;
+        panic!("a test of panics");
+    };
+    let _worker = Worker::start(bad.ring().reader(), settings, output).unwrap();
+    bad.push((*clip.frames[0]).clone());
+    assert!(said.recv().is_err(), "it is gone");
+    assert_eq!(bad.ring().readers(), 0);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let good: Vec<_> = (0..=cores).map(|_| passing(&clip, &transcoding)).collect();
+    for (mut writer, _worker, said) in good {
+        clip.frames.iter().for_each(|frame| writer.push((**frame).clone()));
+        next_frame(&said);
+    }
 }

@@ -9,6 +9,7 @@ use contract::{AppName, Clock, Standing, StandingCell};
 use session::DataPlane;
 use std::sync::mpsc::{Receiver, sync_channel};
 use tokio::sync::{mpsc, oneshot, watch};
+use transcode::Decoding;
 
 /// A shard without its thread.
 struct Bench {
@@ -28,7 +29,7 @@ impl Bench {
         let addresses = Arc::new(Addresses::new(udp.local(), &[], Vec::new()));
         let (commands, queue) = sync_channel(8);
         let shard = ShardHandle { queue: commands, bell: bell.clone(), addresses: addresses.clone() };
-        let room = Room::new(addresses, bell, Slots::new(0), 1);
+        let room = Room::new(addresses, bell, Transcoding::new(0, Decoding::Here), 1);
         Self { room, udp, shard, queue, now: Clock::system().now(), _poll: poll }
     }
 

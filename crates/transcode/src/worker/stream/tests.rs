@@ -7,12 +7,16 @@ use bytes::Bytes;
 use media::{VideoCodec, VideoTrack};
 
 use super::*;
+use crate::process::Decoding;
 use crate::slots::Slots;
 use crate::testing::Clip;
+use crate::transcoding::Transcoding;
 use crate::video::{VideoSettings, VideoUnsupported};
 
 fn stream(slots: &Slots) -> Stream {
-    Stream::new(WorkerSettings { video: VideoSettings::default(), slots: slots.clone() })
+    let slots = slots.clone();
+    let transcoding = Transcoding { slots, ..Transcoding::new(0, Decoding::Here) };
+    Stream::new(WorkerSettings { video: VideoSettings::default(), transcoding })
 }
 
 fn started(clip: &Clip, slots: &Slots) -> (Stream, Vec<Output>) {

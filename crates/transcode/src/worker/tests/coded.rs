@@ -45,3 +45,31 @@ fn a_requested_keyframe_comes() {
     let keys = said.iter().filter(|o| matches!(o, Output::Frame(frame) if frame.keyframe)).count();
     assert_eq!(keys, 1);
 }
+
+#[test]
+fn a_stream_changes_threads_with_its_pictures_and_keeps_its_order() {
+    let (moving, mut still) = (Clip::moving("128x96", 20, 10), Clip::moving("128x96", 20, 10));
+    still.tracks.video.as_mut().unwrap().reordered = false;
+    let (mut writer, worker, said) = worker(&still);
+    let mut seen = Vec::new();
+    let mut see = |count: usize| {
+        let mut left = count;
+        while left > 0 {
+            match said.recv().unwrap() {
+                Output::Tracks { video, .. } => seen.push(video),
+                Output::Frame(_) => left -= 1,
+                output => panic!("{output:?}"),
+            }
+        }
+    };
+    still.frames.iter().for_each(|frame| writer.push((**frame).clone()));
+    see(20);
+    writer.set_tracks(moving.tracks.clone());
+    moving.frames.iter().for_each(|frame| writer.push((**frame).clone()));
+    see(18);
+    writer.set_tracks(still.tracks.clone());
+    still.frames.iter().for_each(|frame| writer.push((**frame).clone()));
+    see(20);
+    assert_eq!(seen, [Treatment::Passed, Treatment::Transcoded, Treatment::Passed]);
+    assert_eq!(worker.counts(), Counts::default());
+}
