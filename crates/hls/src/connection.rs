@@ -199,6 +199,14 @@ pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) -> Option<(SocketAd
     }
 }
 
+/// To be called in `HttpServer::on_connect` of a server that plays nothing: gives the
+/// connection the write deadline that [`on_connect`] gives.
+pub fn limit_writes(io: &dyn Any) {
+    if let Some(tcp) = socket(io) {
+        limit(tcp, DEADLINE);
+    }
+}
+
 /// Gives every write a deadline.
 fn limit(socket: &impl AsFd, deadline: Duration) {
     if let Err(error) = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(deadline)) {

@@ -309,10 +309,10 @@ impl DataPlane for Plane {
     }
 
     fn kill(&self) -> bool {
-        if let Some(grant) = self.grant.upgrade() {
-            grant.fence();
-            self.leave(&grant);
-        }
-        session::tcp::can_reset()
+        let Some(grant) = self.grant.upgrade() else { return session::tcp::can_reset() };
+        let is_silent = grant.fence();
+        self.leave(&grant);
+        // An order may have ended before, and have left nothing for this fence to see.
+        is_silent && session::tcp::can_reset()
     }
 }

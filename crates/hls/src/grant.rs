@@ -25,6 +25,11 @@ use crate::token::GrantId;
 /// the kernel has room. Younger ones are reset without asking.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// Connections that carry one grant's media at a time. All players of an open stream at
+/// one address share a grant, so it is many; each request looks at all of them. Further
+/// requests are refused. Named proxies and loopback stand for any number.
+const MOST_LINES: usize = 1024;
+
 /// What one grant counts as one player for (C§16.7).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -123,7 +128,8 @@ impl Drop for Line {
     }
 }
 
-/// The connection carries media for as many grants as it may.
+/// The connection carries media for as many grants as it may, or the grant has as many
+/// connections as it may.
 #[derive(Debug)]
 pub(crate) struct Crowded;
 
@@ -193,8 +199,10 @@ impl Grant {
         let now = self.clock.now().mono;
         let mut lines = lock(&self.lines);
         lines.retain(|line| !line.is_settled(now));
+        let is_full = carrier == Carrier::Player && lines.len() >= MOST_LINES;
         match lines.iter_mut().find(|line| line.is(connection)) {
             Some(line) => line.begin(now),
+            None if is_full => return Err(Crowded),
             None => {
                 let mut line = Line::new(connection, carrier, now).ok_or(Crowded)?;
                 connection.tell(&self.lingering);
@@ -210,11 +218,8 @@ impl Grant {
     /// those whose players have stopped to read: their bodies hold files.
     pub(crate) fn settle(&self, now: Instant) {
         lock(&self.lines).retain_mut(|line| {
-            let stalled = line.is_stalled(now);
-            if stalled {
-                line.reset();
-            }
-            !stalled && !line.is_settled(now)
+            let is_reset = line.is_stalled(now) && line.reset();
+            !is_reset && !line.is_settled(now)
         });
     }
 
