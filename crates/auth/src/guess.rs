@@ -30,7 +30,8 @@
 //! A peer that waits gets the answer of a wrong code without an evaluation, so that waiting
 //! teaches nothing. Nor is a derived code compared to play a stream that is neither registered
 //! nor live, under a name that no operator has given: both names are free, and would be a
-//! fresh count each. Codes to publish such streams share one count in the application.
+//! fresh count each. Such a code costs nothing: viewers with right ones come before the
+//! stream does. Codes to publish such streams share one count in the application.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -102,8 +103,9 @@ pub(crate) enum Whose {
     /// them on a stream share one count.
     Derived,
     /// The application's, for a stream that is neither registered nor live, and a
-    /// subscriber that no operator has named: both names are free. Nothing can be played there, so no code is compared for that;
-    /// codes to publish share one count over all such streams.
+    /// subscriber that no operator has named: both names are free. Nothing can be played
+    /// there, so no code is compared for that; codes to publish share one count over all
+    /// such streams.
     Unheard,
 }
 
@@ -129,7 +131,7 @@ pub(crate) enum Leave {
     Repeat,
     /// Refuse: too many tries.
     Wait,
-    /// Refuse: there is no such stream. Counted, against the network only.
+    /// Refuse: there is no such stream. Not compared, so it teaches nothing: not counted.
     Nowhere,
 }
 
@@ -155,9 +157,6 @@ pub(crate) struct Guesses {
     networks: Meter<Print>,
     /// Codes that were compared and wrong.
     wrong: Lru<Print, Wrong>,
-    /// Codes for streams that are not there. Apart from `wrong`, which a flood of them
-    /// would push out.
-    nowhere: Lru<Print, ()>,
 }
 
 /// An attempt in hashes.
@@ -188,7 +187,6 @@ impl Guesses {
             of_strangers: Lane::new(&STRANGE, ENTRIES),
             networks: Meter::new(NETWORK, Absent::Clean, ENTRIES),
             wrong: Lru::new(ENTRIES),
-            nowhere: Lru::new(ENTRIES),
         }
     }
 
@@ -200,8 +198,7 @@ impl Guesses {
         }
         let tie = self.tie(this, now);
         if attempt.is_nowhere() && tie != Tie::Home {
-            let seen = self.nowhere.get(&this.code).is_some();
-            return if seen { Leave::Repeat } else { Leave::Nowhere };
+            return Leave::Nowhere;
         }
         if self.has_room(this, tie, now) { Leave::Evaluate } else { Leave::Wait }
     }
@@ -227,15 +224,6 @@ impl Guesses {
         };
         self.networks.add(this.from.network, now);
         Failure::of(lane.add(this.subject, this.from, now))
-    }
-
-    /// The code was for a stream that is not there, and was not compared.
-    pub(crate) fn failed_nowhere(&mut self, attempt: &Attempt<'_>, now: Instant) {
-        let this = self.hashed(attempt);
-        if self.nowhere.get(&this.code).is_none() {
-            self.nowhere.put(this.code, ());
-            self.networks.add(this.from.network, now);
-        }
     }
 
     /// The code was compared and right. Counts stay as they are: else a
