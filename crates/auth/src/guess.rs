@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | succeeded with this name within 7 days | [`OWN`] | | |
 //! | did so with another name of the stream | [`MET`] `.network` | `.site` | `.shared` |
-//! | any other | [`STRANGE`] `.network` | `.site` | `.shared` |
+//! | any other, and one of these that finds no room there | [`STRANGE`] `.network` | `.site` | `.shared` |
 //!
 //! These count for one *subject*: the secret of one registered subscriber, or all
 //! derived codes of a stream in one direction, because names of unregistered
@@ -204,12 +204,21 @@ impl Guesses {
     }
 
     fn has_room(&self, this: Try, tie: Tie, now: Instant) -> bool {
-        let lane = match tie {
-            Tie::Home => return self.at_home.has_room(&this.home(), now),
-            Tie::Met => &self.of_met,
-            Tie::Strange => &self.of_strangers,
-        };
-        self.networks.has_room(&this.from.network, now) && lane.has_room(this.subject, this.from, now)
+        match tie {
+            Tie::Home => self.at_home.has_room(&this.home(), now),
+            Tie::Met | Tie::Strange => {
+                self.networks.has_room(&this.from.network, now)
+                    && (self.is_paid_by_met(this, tie, now)
+                        || self.of_strangers.has_room(this.subject, this.from, now))
+            }
+        }
+    }
+
+    /// Whether a failure counts for networks that were met. If those have no room left,
+    /// such a network counts as a stranger: a right code of the stream must not leave
+    /// it with less than none would.
+    fn is_paid_by_met(&self, this: Try, tie: Tie, now: Instant) -> bool {
+        tie == Tie::Met && self.of_met.has_room(this.subject, this.from, now)
     }
 
     /// The code was compared and wrong.
@@ -217,11 +226,12 @@ impl Guesses {
         let this = self.hashed(attempt);
         let retried = self.wrong.get(&this.code).is_some();
         self.wrong.put(this.code, Wrong { step: attempt.step, retried });
-        let lane = match self.tie(this, now) {
-            Tie::Home => return Failure::of(self.at_home.add(this.home(), now)),
-            Tie::Met => &mut self.of_met,
-            Tie::Strange => &mut self.of_strangers,
-        };
+        let tie = self.tie(this, now);
+        if tie == Tie::Home {
+            return Failure::of(self.at_home.add(this.home(), now));
+        }
+        let by_met = self.is_paid_by_met(this, tie, now);
+        let lane = if by_met { &mut self.of_met } else { &mut self.of_strangers };
         self.networks.add(this.from.network, now);
         Failure::of(lane.add(this.subject, this.from, now))
     }

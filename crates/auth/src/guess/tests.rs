@@ -179,6 +179,22 @@ fn another_name_of_a_network_that_succeeded_does_not_wait_for_strangers() {
 }
 
 #[test]
+fn a_network_that_was_met_is_no_worse_off_than_a_stranger() {
+    let mut door = Door::new(Whose::Derived);
+    for n in 0..6 {
+        assert!(door.right(&sub("alice"), network(n)));
+    }
+    let both = MET.network.burst + STRANGE.network.burst;
+    assert_eq!(door.room(&sub("zoe"), network(0)), both, "each wrong code is counted once");
+    for n in 1..5 {
+        door.room(&sub("zoe"), network(n));
+    }
+    assert!(door.right(&sub("bob"), network(5)), "others used up what such networks share");
+    door.exhaust_again(&sub("zoe"));
+    assert!(!door.right(&sub("carol"), network(5)), "and then what strangers share");
+}
+
+#[test]
 fn a_right_code_to_play_makes_no_publisher() {
     let mut door = Door::new(Whose::Derived);
     assert!(door.right(&sub("alice"), network(1)));
