@@ -15,10 +15,10 @@
 //! subscribers are free. [`NETWORK`] counts for a network over all subjects.
 //!
 //! What follows, proved by the simulation in the tests:
-//! - One network, whatever it sends, fills 4 of the 60 that strangers share, and 4 a
+//! - One network, whatever it sends, fills 6 of the 60 that strangers share, and 4 a
 //!   day of the 72 that are forgotten in it: it touches no other network.
-//! - Fifteen networks and more can fill what strangers share. Then networks that
-//!   never succeeded wait; those that did so notice nothing.
+//! - Ten networks can fill what strangers share, and eighteen keep it full. Then networks
+//!   that never succeeded wait; those that did so notice nothing.
 //! - However many networks guess: at most 72 codes a day are compared for strangers
 //!   and 48 for networks that were met. Two of a million codes are right at any
 //!   moment, so that is one right guess in 500 000 / 120 days, which is eleven years
@@ -56,8 +56,9 @@ const OWN: Rate = rate(20, 20);
 /// a right code of the same stream.
 const MET: Rates = Rates { network: rate(12, 120), site: rate(24, 60), shared: rate(60, 30) };
 
-/// Of all other networks: a few tries a day for each.
-const STRANGE: Rates = Rates { network: rate(4, 360), site: rate(16, 90), shared: rate(60, 20) };
+/// Of all other networks: a few tries a day for each. Six at once, because several
+/// viewers behind one address may come with links of yesterday.
+const STRANGE: Rates = Rates { network: rate(6, 360), site: rate(16, 90), shared: rate(60, 20) };
 
 /// Of one network for all subjects together, but for names that are at home there.
 /// One network thus needs nine years for some code of anybody.

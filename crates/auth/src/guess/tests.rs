@@ -122,6 +122,15 @@ fn a_network_slows_itself_and_has_another_try_every_six_hours() {
 }
 
 #[test]
+fn five_stale_links_behind_one_address_keep_no_viewer_out() {
+    let mut door = Door::new(Whose::Derived);
+    for n in 0..5 {
+        assert_eq!(door.wrong(&sub(&format!("stale{n}")), n, network(1)), Leave::Evaluate);
+    }
+    assert!(door.right(&sub("alice"), network(1)));
+}
+
+#[test]
 fn the_networks_of_a_site_count_together_as_well() {
     let mut door = Door::new(Whose::Own);
     let alice = sub("alice");
