@@ -245,8 +245,9 @@ impl Guesses {
         self.met.put((this.subject, this.from.network), now);
     }
 
-    /// Whether the tries on this subscriber's own secret, `None`: on derived codes of
-    /// the stream, were used up, and less than half of them are forgotten since.
+    /// Whether the tries on this subscriber's own secret, `None`: on derived codes of the
+    /// stream or to publish what is not registered in its application, were used up, and
+    /// less than half of them are forgotten since.
     pub(crate) fn is_attacked(&self, stream: &StreamKey, whom: Option<&SubscriberId>, now: Instant) -> bool {
         let (subjects, names) = self.meant(stream, whom);
         let lanes = [&self.of_met, &self.of_strangers];
@@ -255,7 +256,8 @@ impl Guesses {
             || names.into_iter().any(home)
     }
 
-    /// Forgets all failures on this subscriber, or on derived codes of the stream.
+    /// Forgets all failures on this subscriber; `None`: on derived codes of the stream, and
+    /// on those to publish what is not registered in its application.
     pub(crate) fn forgive(&mut self, stream: &StreamKey, whom: Option<&SubscriberId>) {
         let (subjects, names) = self.meant(stream, whom);
         self.at_home.forget(|(name, _)| names.contains(name));
@@ -272,11 +274,14 @@ impl Guesses {
         }
     }
 
-    /// Subjects, and names that have networks of their own.
+    /// Subjects, and names that have networks of their own. To a stream belongs what
+    /// delays publishers while it is not registered, which its application's streams
+    /// share: it would have no other place where an operator could see it.
     fn meant(&self, stream: &StreamKey, whom: Option<&SubscriberId>) -> (Vec<Print>, Vec<Print>) {
         let Some(subscriber) = whom else {
-            let derived = Action::ALL.map(|action| self.prints.of(Secret::AllDerived(stream, action)));
-            return (derived.into(), Vec::new());
+            let derived = Action::ALL.map(|action| Secret::AllDerived(stream, action));
+            let nowhere = Secret::Nowhere(&stream.app, Action::Publish);
+            return (derived.into_iter().chain([nowhere]).map(|it| self.prints.of(it)).collect(), Vec::new());
         };
         let own = self.prints.of(Secret::Own(stream, subscriber));
         let derived = Action::ALL.map(|action| self.prints.of(Secret::Derived(stream, subscriber, action)));

@@ -330,6 +330,24 @@ fn an_operator_forgives_one_stream_or_subscriber() {
 }
 
 #[test]
+fn an_operator_lets_new_publishers_in_on_the_stream_that_they_want() {
+    let mut door = Door::new(Whose::Unheard);
+    door.action = Action::Publish;
+    door.exhaust(&sub("zoe"));
+    let [wanted, elsewhere] = ["live", "other"]
+        .map(|app| StreamKey { app: AppName::parse(app).unwrap(), id: StreamId::parse("wanted").unwrap() });
+    door.stream = wanted.clone();
+    assert!(!door.right(&sub("alice"), network(1)));
+    assert!(door.guesses.is_attacked(&wanted, None, door.now));
+    assert!(!door.guesses.is_attacked(&elsewhere, None, door.now));
+    door.guesses.forgive(&elsewhere, None);
+    assert!(!door.right(&sub("alice"), network(1)), "another application's");
+    door.guesses.forgive(&wanted, None);
+    assert!(!door.guesses.is_attacked(&wanted, None, door.now));
+    assert!(door.right(&sub("alice"), network(1)));
+}
+
+#[test]
 fn a_guesser_at_home_is_told_of_too() {
     let mut door = Door::new(Whose::Own);
     assert!(door.right(&sub("alice"), network(1)));
