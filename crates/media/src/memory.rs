@@ -4,14 +4,17 @@
 //! until the last holder of them lets go, be that the ring or a player's queue. Nothing is
 //! held beyond the limit, so somebody loses as it comes near. In this order:
 //!
-//! 1. From three quarters on, each ring loses what it holds beyond its equal part of them:
-//!    the oldest media, which hardly anybody reads any more. Playlists lose all segments but
-//!    the newest three.
-//! 2. From seven eighths on, no new publish is taken, and a connection that has taken no
-//!    message for a second ends, since it may keep what its ring has dropped.
-//! 3. At the limit, a ring or playlist that cannot have what it is given empties itself. Its
-//!    readers meet a gap and go on at the next key frame. A connection that sends a message
-//!    which cannot be held ends.
+//! 1. From three quarters on, each ring loses what it holds beyond its part: the oldest
+//!    media, which hardly anybody reads any more. Rings share equally what playlists,
+//!    messages and queues leave of three quarters of the limit, and have a quarter of it at
+//!    least.
+//! 2. From seven eighths on, playlists are short, no new publish is taken, and a connection
+//!    that has taken no message for a second ends, since it may keep what its ring has
+//!    dropped.
+//! 3. At fifteen sixteenths, a ring or playlist that cannot have what it is given empties
+//!    itself. Its readers meet a gap and go on at the next key frame.
+//! 4. The rest is for unfinished messages, so that no publisher is ended for what others
+//!    keep. At the limit, a connection that sends a message which cannot be held ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +23,7 @@ use bytes::Bytes;
 
 /// Least that a ring's part may be while memory is tight and another publish is taken: two
 /// seconds of 2 Mbit/s, a short group of pictures. A GiB so has room for 1536 rings that
-/// want as much, and for any number of small ones.
+/// want as much (512 when playlists take the rest), and for any number of small ones.
 const LEAST_PART: usize = 512 << 10;
 
 /// The budget. Clones share it.
@@ -32,6 +35,8 @@ struct Shared {
     limit: usize,
     used: AtomicUsize,
     rings: AtomicUsize,
+    /// Bytes that rings hold.
+    in_rings: AtomicUsize,
     cut: AtomicU64,
     lost: AtomicU64,
     refused: AtomicU64,
@@ -69,6 +74,7 @@ impl Memory {
             limit,
             used: AtomicUsize::new(0),
             rings: AtomicUsize::new(0),
+            in_rings: AtomicUsize::new(0),
             cut: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -97,22 +103,36 @@ impl Memory {
         }
     }
 
-    /// Counts so many bytes until the answer is dropped.
+    /// Counts so many bytes of a message until the answer is dropped. It may be the last
+    /// that there is.
     ///
     /// # Errors
     /// [`Exhausted`], when they would pass the limit.
     pub fn charge(&self, bytes: usize) -> Result<Charge, Exhausted> {
-        self.take(bytes)?;
-        Ok(Charge { memory: self.clone(), bytes })
+        self.charge_up_to(self.0.limit, bytes)
     }
 
-    /// A charge that counts nothing yet.
+    /// Counts so many bytes of a ring or playlist until the answer is dropped.
+    ///
+    /// # Errors
+    /// [`Exhausted`], when they would pass fifteen sixteenths of the limit.
+    pub fn charge_media(&self, bytes: usize) -> Result<Charge, Exhausted> {
+        self.charge_up_to(self.0.limit - self.0.limit / 16, bytes)
+    }
+
+    fn charge_up_to(&self, most: usize, bytes: usize) -> Result<Charge, Exhausted> {
+        let mut charge = Charge { memory: self.clone(), most, bytes: 0 };
+        charge.resize(bytes)?;
+        Ok(charge)
+    }
+
+    /// A charge of a message, which counts nothing yet.
     pub fn nothing(&self) -> Charge {
-        Charge { memory: self.clone(), bytes: 0 }
+        Charge { memory: self.clone(), most: self.0.limit, bytes: 0 }
     }
 
-    fn take(&self, bytes: usize) -> Result<(), Exhausted> {
-        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.0.limit);
+    fn take(&self, bytes: usize, most: usize) -> Result<(), Exhausted> {
+        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= most);
         let taken = self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.map(drop).map_err(|_| Exhausted)
     }
@@ -121,12 +141,12 @@ impl Memory {
         self.0.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether rings keep to their equal parts.
+    /// Whether rings keep to their parts.
     pub fn is_tight(&self) -> bool {
         self.used() > self.three_quarters()
     }
 
-    /// Whether nothing new is taken, and what is slow goes.
+    /// Whether playlists are short, nothing new is taken, and what is slow goes.
     pub fn is_scarce(&self) -> bool {
         self.used() > self.0.limit - self.0.limit / 8
     }
@@ -134,7 +154,7 @@ impl Memory {
     /// Whether there is memory for one more publish.
     pub fn admits(&self) -> bool {
         let rings = self.0.rings.load(Ordering::Relaxed) + 1;
-        let enough = !self.is_tight() || self.three_quarters() / rings >= LEAST_PART;
+        let enough = !self.is_tight() || self.for_rings() / rings >= LEAST_PART;
         let admits = !self.is_scarce() && enough;
         if !admits {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +169,13 @@ impl Memory {
 
     /// What each ring may hold when memory is tight.
     pub(crate) fn part(&self) -> usize {
-        self.three_quarters() / self.0.rings.load(Ordering::Relaxed).max(1)
+        self.for_rings() / self.0.rings.load(Ordering::Relaxed).max(1)
+    }
+
+    /// What all rings may hold then: they give way to what is held elsewhere.
+    fn for_rings(&self) -> usize {
+        let elsewhere = self.used().saturating_sub(self.0.in_rings.load(Ordering::Relaxed));
+        self.three_quarters().saturating_sub(elsewhere).max(self.0.limit / 4)
     }
 
     /// Something old was dropped to make room.
@@ -171,6 +197,8 @@ impl Memory {
 #[derive(Debug)]
 pub struct Charge {
     memory: Memory,
+    /// Bytes that may be held with it.
+    most: usize,
     bytes: usize,
 }
 
@@ -178,10 +206,10 @@ impl Charge {
     /// Counts another number of bytes from now on.
     ///
     /// # Errors
-    /// [`Exhausted`], when that would pass the limit; it counts what it did.
+    /// [`Exhausted`], when that would pass what it may have; it counts what it did.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
         match bytes.checked_sub(self.bytes) {
-            Some(more) => self.memory.take(more)?,
+            Some(more) => self.memory.take(more, self.most)?,
             None => self.memory.give(self.bytes - bytes),
         }
         self.bytes = bytes;
@@ -214,22 +242,37 @@ impl AsRef<[u8]> for Held {
 
 /// A ring's part in a budget.
 #[derive(Debug)]
-pub(crate) struct Member(Memory);
+pub(crate) struct Member {
+    memory: Memory,
+    /// Bytes that the ring holds, as it said last.
+    held: usize,
+}
 
 impl Member {
     pub(crate) fn new(memory: Memory) -> Self {
         memory.0.rings.fetch_add(1, Ordering::Relaxed);
-        Self(memory)
+        Self { memory, held: 0 }
     }
 
     pub(crate) fn memory(&self) -> &Memory {
-        &self.0
+        &self.memory
+    }
+
+    /// The ring holds so many bytes now.
+    pub(crate) fn set_held(&mut self, bytes: usize) {
+        let in_rings = &self.memory.0.in_rings;
+        match bytes.checked_sub(self.held) {
+            Some(more) => in_rings.fetch_add(more, Ordering::Relaxed),
+            None => in_rings.fetch_sub(self.held - bytes, Ordering::Relaxed),
+        };
+        self.held = bytes;
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.0.0.rings.fetch_sub(1, Ordering::Relaxed);
+        self.set_held(0);
+        self.memory.0.rings.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -248,6 +291,18 @@ mod tests {
         drop(rest);
         assert_eq!(memory.used(), 10);
         drop(most);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn the_last_sixteenth_is_for_messages() {
+        let memory = Memory::new(1600);
+        let media = memory.charge_media(1500).unwrap();
+        assert_eq!(memory.charge_media(1).err(), Some(Exhausted));
+        let mut message = memory.nothing();
+        message.resize(100).unwrap();
+        assert_eq!((memory.used(), message.resize(101)), (1600, Err(Exhausted)));
+        drop((media, message));
         assert_eq!(memory.used(), 0);
     }
 

@@ -119,6 +119,15 @@ impl<T: Item> State<T> {
         if let Some(item) = self.count(item) {
             self.append(item);
         }
+        self.say_held();
+    }
+
+    /// Tells the budget what it holds.
+    fn say_held(&mut self) {
+        let held = self.held();
+        if let Some(member) = &mut self.member {
+            member.set_held(held);
+        }
     }
 
     /// The item, counted against the budget; what is older makes room.
@@ -134,7 +143,7 @@ impl<T: Item> State<T> {
             }
         }
         loop {
-            if let Ok(charge) = memory.charge(cost) {
+            if let Ok(charge) = memory.charge_media(cost) {
                 return Some(item.counted(charge));
             }
             if !self.drop_oldest() {
@@ -201,6 +210,7 @@ impl<T: Item> State<T> {
         self.entries.clear();
         self.bytes = 0;
         self.gop = None;
+        self.say_held();
     }
 }
 

@@ -58,12 +58,41 @@ fn a_ring_of_a_budget_keeps_to_its_part_when_memory_is_tight() {
 }
 
 #[test]
+fn rings_give_way_to_what_is_held_elsewhere_but_for_a_quarter() {
+    let memory = Memory::new(100_000);
+    let mut rings = [(); 2].map(|()| ring_in(tracks(1), LIMITS, &memory));
+    let mut others = memory.nothing();
+    let mut counts = |bytes: usize| {
+        others.resize(bytes).unwrap();
+        // Each takes 1000.
+        for n in 0..200 {
+            rings.iter_mut().for_each(|ring| ring.push(picture(n, true, 488)));
+        }
+        rings.each_ref().map(|ring| lock(&ring.shared).entries.len())
+    };
+    // One more each, since they are cut when there is more than three quarters.
+    assert_eq!((counts(30_000), memory.used()), ([23, 23], 76_000), "half of 45,000");
+    counts(45_000);
+    assert_eq!((counts(55_000), memory.used()), ([12, 12], 79_000), "half of 25,000");
+    counts(65_000);
+    let [one, other] = counts(75_000);
+    assert_eq!((one + other, memory.used()), (18, 93_000), "up to fifteen sixteenths of all");
+    assert_eq!(memory.losses().lost, 0);
+    // A ring that is emptied, or gone, holds nothing.
+    others.resize(30_000).unwrap();
+    rings[0].ring().silence();
+    assert_eq!(memory.part(), 22_500);
+    drop(rings);
+    assert_eq!((memory.used(), memory.part()), (30_000, 45_000));
+}
+
+#[test]
 fn what_no_memory_is_left_for_is_a_gap_up_to_a_key_frame() {
     let memory = Memory::new(10_000);
     let mut writer = ring_in(tracks(1), LIMITS, &memory);
     let mut reader = writer.ring().reader();
     writer.push(picture(0, true, 100));
-    let other = memory.charge(memory.limit() - memory.used()).unwrap();
+    let other = memory.charge_media(memory.limit() / 16 * 15 - memory.used()).unwrap();
     writer.push(picture(1, false, 2000));
     writer.push(picture(2, false, 10));
     drop(other);
