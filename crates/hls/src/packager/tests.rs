@@ -372,24 +372,49 @@ fn a_segment_ends_where_its_publishers_clock_says() {
     assert_eq!((p.until(102), p.until(103)), (ms(2000), None));
 }
 
+/// Numbers of the segments that are listed, and of all that are kept.
+fn numbers(p: &Packager) -> [Vec<u64>; 2] {
+    let list = p.playlist(&NAMES).unwrap_or_default();
+    let listed = |n: &u64| list.contains(&crate::name::segment("cam", *n));
+    [(100..140).filter(listed).collect(), (100..140).filter(|n| p.segment(*n).is_some()).collect()]
+}
+
 #[test]
-fn a_playlist_keeps_three_segments_when_memory_is_tight_and_begins_anew_when_there_is_none() {
+fn a_playlist_is_whole_when_memory_is_tight_and_short_when_it_is_scarce() {
     let memory = Memory::new(8 << 20);
     let mut p = packager();
     p.count_against(memory.clone());
-    let segments = |p: &Packager| (100..120).filter_map(|n| p.segment(n)).collect::<Vec<_>>();
-    publish(&mut p, 0, 9, 2);
-    assert_eq!(segments(&p).len(), 4);
-    assert_eq!(memory.used(), segments(&p).iter().map(bytes::Bytes::len).sum::<usize>());
     let mut others = memory.charge(6 << 20).unwrap();
-    publish(&mut p, 9, 11, 2);
-    assert_eq!(segments(&p).len(), 3);
-    assert_eq!(memory.losses().cut, 2);
+    publish(&mut p, 0, 21, 2);
+    assert!(memory.is_tight() && !memory.is_scarce());
+    assert_eq!(numbers(&p), [(105..110).collect::<Vec<_>>(), (102..110).collect()]);
+    assert_eq!(memory.losses().cut, 0);
+    others.resize(7 << 20).unwrap();
+    publish(&mut p, 21, 23, 2);
+    assert_eq!(numbers(&p), [(108..111).collect::<Vec<_>>(), (105..111).collect()], "late ones stay");
+    assert_eq!(memory.losses().cut, 3);
+    // What has left the playlist does not come back to it.
+    others.resize(6 << 20).unwrap();
+    publish(&mut p, 23, 25, 2);
+    assert_eq!(numbers(&p), [(108..112).collect::<Vec<_>>(), (105..112).collect()]);
+    publish(&mut p, 25, 29, 2);
+    assert_eq!(numbers(&p), [(109..114).collect::<Vec<_>>(), (106..114).collect()]);
+    assert_eq!(memory.losses(), media::Losses { cut: 3, ..Default::default() });
+}
+
+#[test]
+fn a_playlist_begins_anew_when_there_is_no_memory() {
+    let memory = Memory::new(8 << 20);
+    let mut p = packager();
+    p.count_against(memory.clone());
+    publish(&mut p, 0, 11, 2);
+    let [_, kept] = numbers(&p);
+    let read: Vec<_> = kept.iter().filter_map(|n| p.segment(*n)).collect();
+    assert_eq!((read.len(), memory.used()), (5, read.iter().map(bytes::Bytes::len).sum()));
     // Somebody reads all of them, and so their memory does not come back.
-    let read = segments(&p);
-    others.resize((6 << 20) + memory.limit() - memory.used()).unwrap();
+    let others = memory.charge(memory.limit() - memory.used()).unwrap();
     publish(&mut p, 11, 13, 2);
-    assert_eq!((segments(&p).len(), memory.losses().lost), (0, 1));
+    assert_eq!((p.is_empty(), memory.losses().lost), (true, 1));
     drop((read, others));
     publish(&mut p, 13, 15, 2);
     let list = p.playlist(&NAMES).unwrap();

@@ -37,6 +37,9 @@ pub(super) struct Entry {
 pub(super) struct Window {
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// Number of the first segment of the playlist. It never falls (RFC 8216 §6.2.2), also
+    /// not when the playlist may be longer again.
+    first: u64,
     list_size: usize,
     next: u64,
     run: u64,
@@ -60,6 +63,7 @@ impl Window {
         Self {
             entries: VecDeque::new(),
             bytes: 0,
+            first: epoch,
             list_size: FEWEST,
             next: epoch,
             run: epoch / 60 % RUNS,
@@ -77,6 +81,7 @@ impl Window {
 
     pub(super) fn resize(&mut self, list_size: usize) {
         self.list_size = list_size.max(FEWEST);
+        self.list(self.list_size);
         self.evict();
     }
 
@@ -103,10 +108,12 @@ impl Window {
         self.broken = true;
     }
 
-    /// Keeps a segment behind the others. One that there is no memory for is left out,
-    /// and the next does not continue the last one.
+    /// Keeps a segment behind the others. When memory is scarce only [`FEWEST`] are listed.
+    /// One that there is no memory for is left out, and the next does not continue the last
+    /// one.
     pub(super) fn push(&mut self, mut segment: Segment, init: u64, wall: WallMs, until: MediaTime) {
-        let Some(charge) = self.make_room(segment.bytes.len()) else {
+        let scarce = self.memory.is_scarce();
+        let Some(charge) = self.make_room(segment.bytes.len(), scarce) else {
             self.memory.count_lost();
             self.broken = true;
             return;
@@ -122,17 +129,18 @@ impl Window {
         self.bytes += segment.bytes.len();
         self.entries.push_back(Entry { number: self.next, segment, init, run: self.run, wall, until });
         self.next += 1;
+        self.list(if scarce { FEWEST } else { self.list_size });
         self.evict();
     }
 
-    /// Counts so many bytes. When memory is tight no more than [`FEWEST`] segments stay,
-    /// and when there is none the oldest go.
-    fn make_room(&mut self, bytes: usize) -> Option<Charge> {
-        while self.memory.is_tight() && self.entries.len() >= FEWEST && self.drop_oldest() {
+    /// Counts so many bytes. When memory is scarce no more than [`FEWEST`] segments and
+    /// [`LATE`] stay, and when there is none the oldest go.
+    fn make_room(&mut self, bytes: usize, scarce: bool) -> Option<Charge> {
+        while scarce && self.entries.len() >= FEWEST + LATE && self.drop_oldest() {
             self.memory.count_cut();
         }
         loop {
-            if let Ok(charge) = self.memory.charge(bytes) {
+            if let Ok(charge) = self.memory.charge_media(bytes) {
                 return Some(charge);
             }
             if !self.drop_oldest() {
@@ -169,8 +177,13 @@ impl Window {
         self.evict_inits();
     }
 
+    /// The playlist has so many segments at the most, the newest.
+    fn list(&mut self, size: usize) {
+        self.first = self.first.max(self.next.saturating_sub(size as u64));
+    }
+
     fn evict(&mut self) {
-        let too_many = |w: &Self| w.entries.len() > w.list_size + LATE;
+        let too_many = |w: &Self| w.unlisted() > LATE;
         let too_large = |w: &Self| w.bytes > BYTES && w.entries.len() > FEWEST;
         while (too_many(self) || too_large(self)) && self.drop_oldest() {}
         self.evict_inits();
@@ -183,9 +196,14 @@ impl Window {
         self.inits.retain(|(n, _)| Some(*n) == newest || entries.iter().any(|e| e.init == *n));
     }
 
+    /// How many segments have left the playlist.
+    fn unlisted(&self) -> usize {
+        self.entries.partition_point(|entry| entry.number < self.first)
+    }
+
     /// The segments of the playlist.
     pub(super) fn listed(&self) -> impl ExactSizeIterator<Item = &Entry> {
-        self.entries.range(self.entries.len().saturating_sub(self.list_size)..)
+        self.entries.range(self.unlisted()..)
     }
 
     /// Longest segment that the target duration must cover: of the playlist, and
