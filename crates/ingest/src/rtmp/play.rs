@@ -16,7 +16,7 @@ use media::{BusReader, EndReason, Event as Media};
 use rtmp::{Event, Status};
 use session::tcp::Drained;
 use session::{Link, Order, Orders, Request, What};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFuture;
 
@@ -226,14 +226,14 @@ impl Playing<'_> {
     async fn on_order(&mut self, order: Option<Order>) -> Option<Next> {
         let Some(Order { what, done }) = order else { return Some(Next::Close) };
         let text = blocked_text(&self.request);
-        let over = match what {
+        let fence = match what {
             What::Standing(SetStanding::Grant) => self.resume(),
             What::Standing(SetStanding::Suspend { .. }) => {
                 self.silence(&Status::good(dialect::PAUSED, &text), Begun::Hold).await
             }
             What::Standing(SetStanding::Revoke(why)) => {
                 let why = dialect::ended(self.request.action, why, &text);
-                self.silence(&why, Begun::Break).await.or(Some(Next::Close))
+                self.silence(&why, Begun::Break).await
             }
             What::Hush => {
                 (self.feed.reader, self.live, self.farewell) = (None, None, None);
@@ -241,29 +241,32 @@ impl Playing<'_> {
                 self.audience.mark_changed();
                 self.silence(&dialect::SILENCED, Begun::Break).await
             }
-            What::Close(why) => Some(self.say(&dialect::ended(self.request.action, why, &text))),
+            What::Close(why) => {
+                self.say(&dialect::ended(self.request.action, why, &text));
+                Drained::Sent
+            }
         };
-        // Nobody waits any more if the fence took too long.
-        let _ = done.send(());
-        over
+        confirm(fence, done);
+        (what.ends().is_some() || fence != Drained::Sent).then_some(Next::Close)
     }
 
-    /// Holds all media back, then tells the peer why.
-    async fn silence(&mut self, why: &Status<'_>, begun: Begun) -> Option<Next> {
-        if self.feed.wire.silence(begun).await == Drained::Reset {
-            return Some(Next::Close);
+    /// Holds all media back, then tells the peer why, if it still can be told.
+    async fn silence(&mut self, why: &Status<'_>, begun: Begun) -> Drained {
+        let fence = self.feed.wire.silence(begun).await;
+        if fence == Drained::Sent {
+            self.feed.wire.engine.status(why);
         }
-        self.feed.wire.engine.status(why);
-        None
+        fence
     }
 
-    fn resume(&mut self) -> Option<Next> {
+    fn resume(&mut self) -> Drained {
         self.feed.wire.release();
         if let Some(reader) = &mut self.feed.reader {
             reader.restart();
         }
         self.feed.wire.engine.status(&dialect::RESUMED);
-        None
+        // Nothing had to stop.
+        Drained::Sent
     }
 
     fn say(&mut self, status: &Status<'_>) -> Next {
@@ -282,6 +285,18 @@ impl Playing<'_> {
                 self.feed.wire.reset();
                 Err(error)
             }
+        }
+    }
+}
+
+/// Confirms an order, if its fence holds. One that is dropped makes the session's actor
+/// kill the connection, and say so if that is not certain either.
+fn confirm(fence: Drained, done: oneshot::Sender<()>) {
+    match fence {
+        // Nobody waits any more if the fence took too long.
+        Drained::Sent | Drained::Reset => drop(done.send(())),
+        Drained::Stuck => {
+            tracing::error!("the system does not reset a player's connection: a block is not certain")
         }
     }
 }
@@ -373,5 +388,19 @@ async fn next_media(reader: &mut Option<BusReader>) -> Media<media::Frame> {
     match reader {
         Some(reader) => reader.next().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_confirmed_only_if_the_kernel_sends_nothing_more() {
+        for (fence, confirmed) in [(Drained::Sent, true), (Drained::Reset, true), (Drained::Stuck, false)] {
+            let (done, mut answer) = oneshot::channel();
+            confirm(fence, done);
+            assert_eq!(answer.try_recv().is_ok(), confirmed, "{fence:?}");
+        }
     }
 }

@@ -378,6 +378,7 @@ impl Wire {
     /// The fence: what is queued of media is dropped, and no media byte leaves
     /// after this returns. A message that has begun is finished if that goes fast.
     /// A peer that does not take in time what the kernel holds loses its connection.
+    /// Where it answers `Stuck`, the kernel may still send, and the connection must end.
     pub(super) async fn silence(&mut self, begun: Begun) -> Drained {
         self.take_control();
         self.outbox.drop_media();
@@ -386,8 +387,7 @@ impl Wire {
         let _ = tokio::time::timeout_at(start + FINISH, self.finish_message()).await;
         self.held = self.has_begun();
         if self.held && begun == Begun::Break {
-            self.reset();
-            return Drained::Reset;
+            return if self.reset() { Drained::Reset } else { Drained::Stuck };
         }
         tcp::drain(self.fd(), start + tcp::PATIENCE).await
     }
@@ -419,9 +419,10 @@ impl Wire {
         self.outbox.has_begun_media() || self.tls.as_ref().is_some_and(Tls::wants_write)
     }
 
-    /// Tears the connection down; nothing that is queued anywhere is sent.
-    pub(super) fn reset(&self) {
-        tcp::reset(self.fd());
+    /// Tears the connection down; nothing that is queued anywhere is sent. False: the
+    /// system refused.
+    pub(super) fn reset(&self) -> bool {
+        tcp::reset(self.fd())
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
