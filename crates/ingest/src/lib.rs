@@ -1,5 +1,5 @@
 //! Connections that carry media: RTMP and WebRTC, publishing and playing.
 
-mod arrivals;
+mod crowd;
 pub mod rtmp;
 pub mod webrtc;

@@ -318,6 +318,26 @@ fn strangers_of_one_address_have_so_many_places_and_players_take_none() {
     drop((players, strangers));
 }
 
+#[test]
+fn strangers_give_way_to_an_encoder_of_another_network_where_all_places_are_taken() {
+    let Some(own) = own_address() else { return };
+    let server = Server::start_on([0; 4].into(), 8, Memory::default());
+    let (near, far) = (([127, 0, 0, 1], server.address.port()).into(), (own, server.address.port()).into());
+    let _frames = server.live();
+    // Of loopback, which is exempt from the bounds on one network.
+    let players = [(); 6].map(|()| {
+        let mut player = Peer::connect(near, Purpose::Play);
+        while player.hear().unwrap() != "NetStream.Play.Start Playing." {}
+        player
+    });
+    let strangers = [(); 2].map(|()| stranger(near));
+    assert!(strangers.iter().all(|(_, stays)| *stays));
+    let mut encoder = Peer::publish(far, "other");
+    encoder.hear();
+    assert_eq!(encoder.hear().as_deref(), Some("NetStream.Publish.Start Publishing."));
+    drop((players, strangers));
+}
+
 /// One that a player's end can take apart: one NAL unit.
 fn readable(seconds: i64, size: u32) -> media::Frame {
     let mut data = (size - 4).to_be_bytes().to_vec();

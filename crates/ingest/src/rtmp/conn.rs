@@ -17,7 +17,7 @@ use super::places::Players;
 use super::tls::Tls;
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
-use crate::arrivals::{Arrival, Arrivals};
+use crate::crowd::{Crowd, Member};
 
 /// From the first byte to a finished handshake (C§16.20).
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub(super) struct Context {
     pub(super) admission: Admission,
     pub(super) clock: Clock,
     pub(super) peer: IpAddr,
-    pub(super) arrivals: Arrivals,
+    pub(super) arrivals: Crowd,
     pub(super) players: Players,
     pub(super) memory: Memory,
     pub(super) stop: CancellationToken,
@@ -50,7 +50,7 @@ pub(super) enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run(socket: TcpStream, context: Context, arrival: Arrival) {
+pub(super) async fn run(socket: TcpStream, context: Context, arrival: Member) {
     let mut random = [0; rtmp::HANDSHAKE_LEN];
     if getrandom::fill(&mut random).is_err() {
         return;
@@ -71,7 +71,7 @@ struct Conn {
     context: Context,
     app: Option<String>,
     /// While it neither publishes nor plays.
-    arrival: Option<Arrival>,
+    arrival: Option<Member>,
 }
 
 impl Conn {
@@ -88,15 +88,18 @@ impl Conn {
     }
 
     async fn talk(&mut self) -> Result<(), WireError> {
-        match tokio::time::timeout(HANDSHAKE, self.wire.event()).await {
-            Ok(event) => drop(event?),
-            Err(_) => return Ok(()),
-        }
+        let shaken = tokio::select! {
+            event = tokio::time::timeout(HANDSHAKE, self.wire.event()) => event,
+            () = displaced(self.arrival.as_ref()) => return Err(WireError::Displaced),
+        };
+        let Ok(event) = shaken else { return Ok(()) };
+        drop(event?);
         let stop = self.context.stop.clone();
         loop {
             let event = tokio::select! {
                 event = tokio::time::timeout(IDLE, self.wire.event()) => event,
                 () = stop.cancelled() => return Ok(()),
+                () = displaced(self.arrival.as_ref()) => return Err(WireError::Displaced),
             };
             let Ok(event) = event else { return Ok(()) };
             if let Next::Close = self.on_event(event?).await? {
@@ -123,7 +126,7 @@ impl Conn {
     /// After its role a peer is one that has not spoken yet, if there is room for it.
     fn come_back(&mut self, next: Next) -> Next {
         if self.arrival.is_none() {
-            self.arrival = self.context.arrivals.enter(self.context.peer);
+            self.arrival = self.context.arrivals.enter_unnamed(self.context.peer);
         }
         if self.arrival.is_some() { next } else { Next::Close }
     }
@@ -225,7 +228,15 @@ pub(super) struct Role<'a> {
     pub(super) request: Request,
     pub(super) pass: Pass,
     /// To be given back when the role begins: a stranger no longer.
-    pub(super) arrival: &'a mut Option<Arrival>,
+    pub(super) arrival: &'a mut Option<Member>,
+}
+
+/// Resolves when this place was given to another; never, if there is none to lose.
+pub(super) async fn displaced(arrival: Option<&Member>) {
+    match arrival {
+        Some(arrival) => arrival.displaced().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What the dialect says to this subscriber when he is blocked.

@@ -23,10 +23,10 @@ use media::Memory;
 use rustls::ServerConfig;
 use session::{Admission, Protocol, ServeError};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::arrivals::Arrivals;
+use crate::crowd::{Crowd, Member};
 use places::Players;
 
 /// Where and how RTMP is served.
@@ -91,7 +91,7 @@ impl Rtmp {
     async fn accept_until(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let max = self.config.max_connections;
         let places = Arc::new(Semaphore::new(max));
-        let (arrivals, players) = (Arrivals::new(places::strangers(max)), Players::new(max));
+        let (arrivals, players) = (Crowd::new(places::strangers(max)), Players::new(max));
         let plain = Door { places: &places, arrivals: &arrivals, players: &players, stop: &stop, tls: None };
         let sealed = Door { tls: self.config.tls.as_ref().map(|tls| &tls.config), ..plain };
         tokio::join!(self.accept_at(Some(listeners.plain), &plain), self.accept_at(listeners.tls, &sealed));
@@ -119,28 +119,51 @@ impl Rtmp {
     }
 
     fn start(&self, socket: TcpStream, peer: SocketAddr, door: &Door<'_>) {
-        let Ok(place) = door.places.clone().try_acquire_owned() else {
-            tracing::warn!(%peer, "RTMP connection refused: too many");
-            return;
+        let (place, from) = (door.places.clone().try_acquire_owned().ok(), canonical(peer.ip()));
+        let arrival = match place {
+            Some(_) => door.arrivals.enter_unnamed(from),
+            None => door.arrivals.replace(from),
         };
-        let Some(arrival) = door.arrivals.enter(canonical(peer.ip())) else {
-            tracing::debug!(%peer, "RTMP connection refused: too many that neither publish nor play");
+        let Some(arrival) = arrival else {
+            match place {
+                Some(_) => {
+                    tracing::debug!(%peer, "RTMP connection refused: too many that neither publish nor play");
+                }
+                None => tracing::warn!(%peer, "RTMP connection refused: too many"),
+            }
             return;
         };
         let context = conn::Context {
             admission: self.admission.clone(),
             clock: self.clock.clone(),
-            peer: canonical(peer.ip()),
+            peer: from,
             arrivals: door.arrivals.clone(),
             players: door.players.clone(),
             memory: self.config.memory.clone(),
             stop: door.stop.clone(),
             tls: door.tls.cloned(),
         };
+        let places = door.places.clone();
         tokio::spawn(async move {
+            let Some(place) = place_of_another(place, places, &arrival).await else { return };
             conn::run(socket, context, arrival).await;
             drop(place);
         });
+    }
+}
+
+/// A place, where there was none: that of the connection that this one displaced.
+async fn place_of_another(
+    place: Option<OwnedSemaphorePermit>,
+    places: Arc<Semaphore>,
+    arrival: &Member,
+) -> Option<OwnedSemaphorePermit> {
+    if place.is_some() {
+        return place;
+    }
+    tokio::select! {
+        place = tokio::time::timeout(GIVES_WAY, places.acquire_owned()) => place.ok()?.ok(),
+        () = arrival.displaced() => None,
     }
 }
 
@@ -179,11 +202,14 @@ struct Listeners {
 #[derive(Clone, Copy)]
 struct Door<'a> {
     places: &'a Arc<Semaphore>,
-    arrivals: &'a Arrivals,
+    arrivals: &'a Crowd,
     players: &'a Players,
     stop: &'a CancellationToken,
     tls: Option<&'a Arc<ServerConfig>>,
 }
+
+/// What is displaced closes at once, unless it is asking to publish or play.
+const GIVES_WAY: std::time::Duration = std::time::Duration::from_secs(1);
 
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 

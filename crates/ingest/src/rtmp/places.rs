@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::network;
 
-use crate::arrivals::Limits;
+use crate::crowd::Bounds;
 
 /// Connections of one network that neither publish nor play yet, at the most. A stranger
 /// can keep each for half a minute and longer. A peer that plays or publishes needs less
@@ -19,11 +19,13 @@ use crate::arrivals::Limits;
 const STRANGERS_OF_ONE: usize = 64;
 
 /// How `max` connections are shared out among those who have not spoken: a quarter of all,
-/// and of that one network has a quarter at the most.
-pub(super) const fn strangers(max: usize) -> Limits {
+/// and of that one network has a quarter at the most. When it is full, the network with
+/// the most gives way. Their application is not known yet, and bounds none.
+pub(super) const fn strangers(max: usize) -> Bounds {
     let all = at_least_one(max / 4);
     let part = at_least_one(all / 4);
-    Limits { all, of_one: if part < STRANGERS_OF_ONE { part } else { STRANGERS_OF_ONE } }
+    let of_network = if part < STRANGERS_OF_ONE { part } else { STRANGERS_OF_ONE };
+    Bounds { all, of_app: all, of_network }
 }
 
 const fn at_least_one(count: usize) -> usize {
@@ -135,7 +137,7 @@ mod tests {
     fn one_network_never_fills_the_room_of_those_who_have_not_spoken() {
         for (max, all, of_one) in [(4096, 1024, 64), (1024, 256, 64), (100, 25, 6), (1, 1, 1)] {
             let limits = strangers(max);
-            assert_eq!((limits.all, limits.of_one), (all, of_one), "{max}");
+            assert_eq!((limits.all, limits.of_network), (all, of_one), "{max}");
         }
     }
 }

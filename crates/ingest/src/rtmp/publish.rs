@@ -9,7 +9,7 @@ use rtmp::{Event, Status};
 use session::{ChannelPlane, Entrant, Order, Orders, Pass, Publisher, Refused, Request};
 use tokio_util::sync::CancellationToken;
 
-use super::conn::{Context, Next, Role, blocked_text};
+use super::conn::{Context, Next, Role, blocked_text, displaced};
 use super::dialect;
 use super::wire::{Wire, WireError};
 
@@ -35,7 +35,12 @@ pub(super) async fn run(wire: &mut Wire, context: &Context, role: Role<'_>) -> R
     }
     let killed = orders.killed();
     let mut line = Line { wire, context, request, orders, killed };
-    let tracks = match line.first_tracks().await? {
+    let first = tokio::select! {
+        first = line.first_tracks() => first?,
+        // A stranger still: it has sent no media.
+        () = displaced(arrival.as_ref()) => return Err(WireError::Displaced),
+    };
+    let tracks = match first {
         ControlFlow::Continue(tracks) => tracks,
         ControlFlow::Break(next) => return Ok(next),
     };

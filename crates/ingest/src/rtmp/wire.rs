@@ -83,6 +83,9 @@ pub(super) enum WireError {
     /// The peer takes nothing.
     #[error("peer takes nothing")]
     Stalled,
+    /// It neither publishes nor plays, and its place is another's now.
+    #[error("lost its place to a peer of a network with fewer")]
+    Displaced,
     /// What the peer sends cannot be held.
     #[error("media memory is used up")]
     Memory,

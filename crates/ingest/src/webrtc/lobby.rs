@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use contract::{Action, AppName};
 
 use super::command::Busy;
-use super::crowd::{Bounds, Crowd, Member};
+use crate::crowd::{Bounds, Crowd, Member};
 
 /// Peers that have not connected. Each holds a session, a permit and half of a
 /// connection for up to 20 s, so a network that never connects leaves the others room

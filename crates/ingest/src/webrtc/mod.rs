@@ -6,7 +6,6 @@
 
 mod addresses;
 mod command;
-mod crowd;
 mod door;
 mod egress;
 mod fanout;
@@ -43,8 +42,8 @@ use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 use transcode::Transcoding;
 
+use crate::crowd::{Bounds, Crowd};
 use command::{Busy, ShardHandle};
-use crowd::{Bounds, Crowd};
 use door::Drops;
 use lobby::{Entry, Lobby};
 use parsers::Parsers;

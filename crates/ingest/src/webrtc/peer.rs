@@ -15,13 +15,13 @@ use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use super::command::{Arriving, Events};
-use super::crowd::Member;
 use super::egress::{Egress, Pumped};
 use super::fanout::{Place, View};
 use super::ingress::{Announced, Ingress, Rtp};
 use super::lobby::{Entry, PeerPlace};
 use super::outbox::{Outbox, is_media};
 use super::sdp::{self, Answer, SdpError};
+use crate::crowd::Member;
 
 /// A peer that has not connected by then is gone; browsers give up after 15 s.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);

@@ -1,6 +1,6 @@
 use super::*;
+use crate::crowd::{Bounds, Crowd};
 use crate::webrtc::command::{PeerHandle, Reserved, ShardHandle};
-use crate::webrtc::crowd::{Bounds, Crowd};
 use crate::webrtc::lobby::Lobby;
 use crate::webrtc::peer::Shares;
 use crate::webrtc::sdp;

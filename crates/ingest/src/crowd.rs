@@ -7,17 +7,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::{AppName, network};
+use tokio_util::sync::CancellationToken;
 
 /// How many there may be at a time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// In all.
     pub(crate) all: usize,
-    /// In one application.
+    /// In one application, of those whose application is known.
     pub(crate) of_app: usize,
     /// Of one address; of IPv6, of one /64. Loopback is exempt: behind a proxy that we
     /// were not told to trust, all peers are loopback.
@@ -45,8 +46,8 @@ struct Members {
 #[derive(Debug)]
 struct Ticket {
     number: u64,
-    app: AppName,
-    displaced: Arc<AtomicBool>,
+    app: Option<AppName>,
+    displaced: CancellationToken,
 }
 
 /// A place in a crowd, given back when it is dropped.
@@ -54,7 +55,7 @@ struct Ticket {
 pub(crate) struct Member {
     number: u64,
     from: IpAddr,
-    displaced: Arc<AtomicBool>,
+    displaced: CancellationToken,
     crowd: Crowd,
 }
 
@@ -66,15 +67,30 @@ impl Crowd {
 
     /// Lets one more in, from this address (in canonical form), if there is room.
     pub(crate) fn enter(&self, from: IpAddr, app: &AppName) -> Option<Member> {
+        self.admit(from, Some(app), self.bounds.all)
+    }
+
+    /// The same of a peer that has not said yet which application it wants.
+    pub(crate) fn enter_unnamed(&self, from: IpAddr) -> Option<Member> {
+        self.admit(from, None, self.bounds.all)
+    }
+
+    /// The same where there is no room elsewhere: another must go, and nobody is let in
+    /// beside those there are.
+    pub(crate) fn replace(&self, from: IpAddr) -> Option<Member> {
+        self.admit(from, None, 0)
+    }
+
+    fn admit(&self, from: IpAddr, app: Option<&AppName>, most: usize) -> Option<Member> {
         let (from, bounds) = (network(from), self.bounds);
         let mut members = self.lock();
         let of_network = members.of.get(&from).map_or(0, VecDeque::len);
         if of_network >= bounds.of_network && !from.is_loopback() {
             return None;
         }
-        let of_app = members.apps.get(app).copied().unwrap_or_default();
-        let full = match (members.all >= bounds.all, of_app >= bounds.of_app) {
-            (_, true) => Some(Some(app)),
+        let of_app = app.and_then(|app| members.apps.get(app)).copied().unwrap_or_default();
+        let full = match (members.all >= most, of_app >= bounds.of_app) {
+            (_, true) => Some(app),
             (true, false) => Some(None),
             (false, false) => None,
         };
@@ -82,7 +98,7 @@ impl Crowd {
             members.displace(from, within)?;
             self.displaced.fetch_add(1, Ordering::Relaxed);
         }
-        let (number, displaced) = members.add(from, app.clone());
+        let (number, displaced) = members.add(from, app.cloned());
         drop(members);
         Some(Member { number, from, displaced, crowd: self.clone() })
     }
@@ -99,11 +115,13 @@ impl Crowd {
 }
 
 impl Members {
-    fn add(&mut self, from: IpAddr, app: AppName) -> (u64, Arc<AtomicBool>) {
-        let (number, displaced) = (self.next, Arc::<AtomicBool>::default());
+    fn add(&mut self, from: IpAddr, app: Option<AppName>) -> (u64, CancellationToken) {
+        let (number, displaced) = (self.next, CancellationToken::new());
         self.next += 1;
         self.all += 1;
-        *self.apps.entry(app.clone()).or_default() += 1;
+        if let Some(app) = &app {
+            *self.apps.entry(app.clone()).or_default() += 1;
+        }
         let ticket = Ticket { number, app, displaced: displaced.clone() };
         self.of.entry(from).or_default().push_back(ticket);
         (number, displaced)
@@ -112,7 +130,7 @@ impl Members {
     /// Puts out the oldest one of the network that has the most, if that has more than
     /// the newcomer's would have. Only in this application, if there is one.
     fn displace(&mut self, newcomer: IpAddr, within: Option<&AppName>) -> Option<()> {
-        let counted = |ticket: &&Ticket| within.is_none_or(|app| ticket.app == *app);
+        let counted = |ticket: &&Ticket| within.is_none_or(|app| ticket.app.as_ref() == Some(app));
         let count = |tickets: &VecDeque<Ticket>| tickets.iter().filter(counted).count();
         let (&fullest, most) =
             self.of.iter().map(|(of, tickets)| (of, count(tickets))).max_by_key(|(_, count)| *count)?;
@@ -121,7 +139,7 @@ impl Members {
             return None;
         }
         let oldest = self.of.get(&fullest)?.iter().find(counted)?;
-        oldest.displaced.store(true, Ordering::Release);
+        oldest.displaced.cancel();
         let number = oldest.number;
         self.remove(fullest, number);
         Some(())
@@ -136,10 +154,11 @@ impl Members {
             self.of.remove(&from);
         }
         self.all -= 1;
-        let left = self.apps.get(&ticket.app).copied().unwrap_or_default().saturating_sub(1);
+        let Some(app) = ticket.app else { return };
+        let left = self.apps.get(&app).copied().unwrap_or_default().saturating_sub(1);
         match left {
-            0 => self.apps.remove(&ticket.app),
-            left => self.apps.insert(ticket.app, left),
+            0 => self.apps.remove(&app),
+            left => self.apps.insert(app, left),
         };
     }
 }
@@ -147,7 +166,12 @@ impl Members {
 impl Member {
     /// Whether its place was given to another.
     pub(crate) fn is_displaced(&self) -> bool {
-        self.displaced.load(Ordering::Acquire)
+        self.displaced.is_cancelled()
+    }
+
+    /// Resolves when its place was given to another. Cancel-safe.
+    pub(crate) async fn displaced(&self) {
+        self.displaced.cancelled().await;
     }
 }
 
@@ -212,6 +236,23 @@ mod tests {
         assert_eq!(crowd.displaced(), 0);
         drop(first);
         assert!(crowd.enter(ip("192.0.2.1"), &other).is_some());
+    }
+
+    #[test]
+    fn peers_without_an_application_are_displaced_and_replaced_by_network_too() {
+        let crowd = Crowd::new(BOUNDS);
+        let unnamed = |from: String| crowd.enter_unnamed(ip(&from));
+        let many: Vec<_> = (0..256).filter_map(|n| unnamed(format!("203.0.113.{}", n / 32))).collect();
+        assert_eq!(many.len(), 256, "no application bounds them");
+        let new = unnamed("198.51.100.1".to_owned()).unwrap();
+        drop(many);
+        assert!(crowd.replace(ip("198.51.100.2")).is_none(), "there is no network with more");
+        let two = [(); 2].map(|()| unnamed("203.0.113.1".to_owned()).unwrap());
+        let newer = crowd.replace(ip("198.51.100.2")).unwrap();
+        assert_eq!(two.each_ref().map(Member::is_displaced), [true, false]);
+        assert!(!new.is_displaced() && !newer.is_displaced());
+        drop((two, new, newer));
+        assert!(crowd.lock().of.is_empty() && crowd.lock().all == 0);
     }
 
     #[test]
