@@ -490,7 +490,7 @@ impl Socket<'_> {
 }
 
 #[test]
-fn a_socket_that_carries_nothing_ends_whatever_it_pings_and_one_that_asks_does_not() {
+fn a_socket_that_carries_nothing_ends_whatever_it_pings_or_is_refused() {
     let time = ManualClock::new(WallMs(0));
     let server = Server::start_set(0, AppSettings::default(), time.clock(), 512);
     let (mut idle, mut asks, mut publishes) = (server.socket(), server.socket(), server.socket());
@@ -499,19 +499,18 @@ fn a_socket_that_carries_nothing_ends_whatever_it_pings_and_one_that_asks_does_n
     publishes.pings();
     time.advance(Duration::from_secs(25));
     idle.pings();
-    // The page waits for a stream that is not live yet.
+    // The page waits for a stream that is not live yet; it asks again on another socket.
     asks.ask(&play("none", "123456"));
     assert_eq!(asks.hear()["definition"], "no_stream_exist");
     publishes.ask(&publish("s"));
     assert_eq!(publishes.hear()["command"], "start");
     time.advance(Duration::from_secs(6));
     idle.closes();
-    asks.pings();
+    asks.closes();
     publishes.pings();
     // Its invitation ends first, and the socket is idle from then on.
     time.advance(Duration::from_secs(25));
     assert_eq!(publishes.hear()["definition"], "publishTimeoutError");
-    asks.closes();
     publishes.pings();
     time.advance(Duration::from_secs(31));
     publishes.closes();

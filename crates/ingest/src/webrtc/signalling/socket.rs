@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::dialect::{self, Ask, Description, Notice, Problem, Unclear};
+use crate::crowd::Member;
 use crate::webrtc::Core;
 use crate::webrtc::command::{Busy, Events, GoneLive, PeerHandle, Source};
-use crate::webrtc::crowd::Member;
 use crate::webrtc::lobby::Entry;
 use crate::webrtc::peer::{PeerEvent, PeerId, Shares};
 use crate::webrtc::sdp;
@@ -41,8 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_secs(1);
 /// Ours, for pages that do not ping.
 const PING: Duration = Duration::from_secs(20);
-/// A socket that has carried nothing for so long, no stream and no wish for one, ends,
-/// whatever it pings. Ant Media's SDK opens another when it has something to send.
+/// A socket that has carried no stream for so long ends, whatever it pings and is refused. Ant Media's SDK opens another when it has something to send.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// One stream on a socket.
@@ -94,7 +93,7 @@ pub(crate) struct Socket {
     events: Events,
     heard: Instant,
     pinged: Instant,
-    /// When it last carried a stream, or asked for one.
+    /// When it last carried a stream or an invitation to one; when it began, before.
     carried: Instant,
     /// Its place among those that carry nothing; none while it carries something.
     idle: Option<Member>,

@@ -19,13 +19,13 @@ impl Socket {
     }
 
     /// Says whether a stream may be published or played; if so, the servers that were
-    /// not told before come first.
+    /// not told before come first. What was refused does not count as carrying: a peer
+    /// could be refused for ever. Ant Media's SDK asks again on another socket by itself.
     pub(super) async fn admitted(
         &mut self,
         stream: &StreamId,
         asked: Result<String, Problem>,
     ) -> Result<(), Closed> {
-        self.carried = self.webrtc.now();
         if asked.is_ok() && self.settings().is_some_and(|settings| dialect::has_password(&settings)) {
             self.ice_servers().await?;
         }
