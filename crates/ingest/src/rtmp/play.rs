@@ -296,7 +296,7 @@ fn confirm(fence: Drained, done: oneshot::Sender<()>) {
         // Nobody waits any more if the fence took too long.
         Drained::Sent | Drained::Reset => drop(done.send(())),
         Drained::Stuck => {
-            tracing::error!("the system does not reset a player's connection: a block is not certain")
+            tracing::error!("the system does not reset a player's connection: a block is not certain");
         }
     }
 }
