@@ -10,7 +10,7 @@ mod refusal;
 
 use std::time::Duration;
 
-pub(crate) use coder::Coder;
+pub(crate) use coder::{Coder, Unopened};
 pub(crate) use h264::shot;
 pub use h264::{Effort, VideoTranscoder};
 pub use refusal::{Bound, Refusal};

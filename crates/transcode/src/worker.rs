@@ -33,8 +33,8 @@ pub enum Treatment {
     Passed,
     /// Frames are transcoded.
     Transcoded,
-    /// Nothing but keyframes passes: there is no free [`Slot`](crate::Slot).
-    /// Tried again at each keyframe.
+    /// Nothing but keyframes passes: there is no free [`Slot`](crate::Slot), or no
+    /// process could be started. Tried again at each keyframe.
     NoRoom,
     /// Nothing but keyframes passes: this stream cannot be transcoded.
     KeyframesOnly(VideoUnsupported),

@@ -5,7 +5,7 @@ use media::{Frame, MediaTime, VideoCodec, VideoTrack};
 use super::pipe::Child;
 use super::wire::{self, Pushed, Reply, Request};
 use super::{Failed, Program};
-use crate::video::{Effort, VideoSettings, VideoUnsupported};
+use crate::video::{Effort, Unopened, VideoSettings, VideoUnsupported};
 
 /// Bytes of the parameter sets of our own encoder, ten times what they have.
 const MAX_CONFIG: usize = 1024;
@@ -33,17 +33,17 @@ impl Remote {
         program: &Program,
         track: &VideoTrack,
         settings: VideoSettings,
-    ) -> Result<Self, VideoUnsupported> {
+    ) -> Result<Self, Unopened> {
         if track.config.len() > wire::MAX_CONFIG {
-            return Err(VideoUnsupported::Config);
+            return Err(VideoUnsupported::Config.into());
         }
         let ended = |Failed| VideoUnsupported::Ended;
-        let mut child = program.start().map_err(ended)?;
+        let mut child = program.start().map_err(|Failed| Unopened::NotStarted)?;
         let request = Request::Open { track: track.clone(), settings };
         let track = match program.ask(&mut child, &request).map_err(ended)? {
             Reply::Opened(track) if is_ours(&track, &settings) => track,
-            Reply::Unsupported(cause) => return Err(cause),
-            _ => return Err(ended(program.failed("an answer to something else"))),
+            Reply::Unsupported(cause) => return Err(cause.into()),
+            _ => return Err(ended(program.failed("an answer to something else")).into()),
         };
         Ok(Self {
             program: program.clone(),

@@ -8,7 +8,7 @@ use media::{VideoCodec, VideoTrack};
 use super::*;
 #[cfg(feature = "video")]
 use crate::testing::Clip;
-use crate::video::VideoSettings;
+use crate::video::{Unopened, VideoSettings};
 
 fn program(path: &str, arguments: &[&str]) -> Program {
     Program::new(path, arguments.iter().map(OsString::from))
@@ -22,7 +22,6 @@ fn track() -> VideoTrack {
 #[test]
 fn a_process_that_fails_is_counted_and_costs_the_stream() {
     for (program, what) in [
-        (program("/nonexistent", &[]), "is not there"),
         (program("/bin/false", &[]), "ends"),
         (program("/bin/cat", &[]), "says what it was asked"),
         (program("/bin/sh", &["-c", "printf '\\377\\377\\377\\377'; cat"]), "says too much"),
@@ -30,9 +29,18 @@ fn a_process_that_fails_is_counted_and_costs_the_stream() {
     ] {
         assert_eq!(program.probe(), Err(Failed), "{what}");
         let opened = Remote::open(&program, &track(), VideoSettings::default()).err();
-        assert_eq!(opened, Some(VideoUnsupported::Ended), "{what}");
+        assert_eq!(opened, Some(VideoUnsupported::Ended.into()), "{what}");
         assert_eq!(Decoding::Apart(program).failures(), 2, "{what}");
     }
+}
+
+#[test]
+fn a_process_that_cannot_be_started_is_counted_and_is_not_the_streams_fault() {
+    let program = program("/nonexistent", &[]);
+    assert_eq!(program.probe(), Err(Failed));
+    let opened = Remote::open(&program, &track(), VideoSettings::default()).err();
+    assert_eq!(opened, Some(Unopened::NotStarted));
+    assert_eq!(Decoding::Apart(program).failures(), 2);
 }
 
 #[test]
@@ -50,14 +58,14 @@ fn what_fits_into_no_message_costs_no_process() {
     let program = program("/bin/false", &[]);
     let long = |bytes: usize| VideoTrack { config: vec![1; bytes].into(), ..track() };
     let open = |bytes| Remote::open(&program, &long(bytes), VideoSettings::default()).err();
-    assert_eq!(open(wire::MAX_CONFIG + 1), Some(VideoUnsupported::Config));
+    assert_eq!(open(wire::MAX_CONFIG + 1), Some(VideoUnsupported::Config.into()));
     let at = media::MediaTime::ZERO;
     let data = vec![0; wire::MAX_FRAME + 1].into();
     let frame = Frame { track: media::TrackKind::Video, pts: at, dts: at, keyframe: true, data };
     let none = Err(VideoUnsupported::Config.into());
     assert_eq!(program.still(&track(), &frame, 320), none);
     assert_eq!(Decoding::Apart(program.clone()).failures(), 0);
-    assert_eq!(open(wire::MAX_CONFIG), Some(VideoUnsupported::Ended));
+    assert_eq!(open(wire::MAX_CONFIG), Some(VideoUnsupported::Ended.into()));
 }
 
 #[test]

@@ -11,12 +11,28 @@ pub(crate) enum Coder {
     Apart(Box<Remote>),
 }
 
+/// Why there is no transcoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    /// No process could be started for it: the machine, or the server's share of it,
+    /// has none or no descriptors or memory left. The stream has no part in that.
+    NotStarted,
+    /// This track cannot be transcoded.
+    Unsupported(VideoUnsupported),
+}
+
+impl From<VideoUnsupported> for Unopened {
+    fn from(cause: VideoUnsupported) -> Self {
+        Self::Unsupported(cause)
+    }
+}
+
 impl Coder {
     pub(crate) fn open(
         decoding: &Decoding,
         track: &VideoTrack,
         settings: VideoSettings,
-    ) -> Result<Self, VideoUnsupported> {
+    ) -> Result<Self, Unopened> {
         match decoding {
             Decoding::Apart(program) if cfg!(feature = "video") => {
                 Ok(Self::Apart(Box::new(Remote::open(program, track, settings)?)))

@@ -11,7 +11,7 @@ use super::restarts::Restarts;
 use super::{Counts, Output, Treatment, WorkerSettings};
 use crate::audio::AudioTranscoder;
 use crate::slots::Slot;
-use crate::video::{Coder, Effort, VideoUnsupported};
+use crate::video::{Coder, Effort, Unopened, VideoUnsupported};
 
 /// Shortest stream time between keyframes that players ask for. A keyframe is
 /// ten times a picture, and one player's loss is paid by all.
@@ -134,7 +134,9 @@ impl Stream {
         }
         match Coder::open(&self.settings.transcoding.decoding, track, self.settings.video) {
             Ok(coder) => Video::Transcoded(coder, slot),
-            Err(cause) => {
+            // The machine's lack is not the stream's failure.
+            Err(Unopened::NotStarted) => Video::Keyframes(Treatment::NoRoom),
+            Err(Unopened::Unsupported(cause)) => {
                 if cause == VideoUnsupported::Ended {
                     self.restarts.failed();
                 }

@@ -1,6 +1,7 @@
 //! Streams whose pictures are transcoded.
 
 use super::*;
+use crate::process::Program;
 use crate::{Bound, Refusal};
 
 fn dropped(out: &[Output]) -> u64 {
@@ -175,4 +176,25 @@ fn a_stream_faster_than_its_level_comes_as_keyframes_from_then_on() {
     };
     assert!(matches!(refusal, Refusal::Past { bound: Bound::Rate, most: 1485, .. }), "{refusal}");
     assert!(slots.try_acquire().is_some());
+}
+
+#[test]
+fn a_process_that_cannot_be_started_is_no_room_and_no_failure_of_the_stream() {
+    let path = std::env::temp_dir().join(format!("sluice-decodes-{}", std::process::id()));
+    let decoding = Decoding::Apart(Program::new(&path, []));
+    let slots = Slots::new(1);
+    let transcoding = Transcoding { slots: slots.clone(), ..Transcoding::new(0, decoding) };
+    let mut stream = Stream::new(WorkerSettings { video: VideoSettings::default(), transcoding });
+    let clip = Clip::moving("128x96", 12, 1);
+    let out = on(&mut stream, Event::Tracks(Arc::new(clip.tracks.clone())), 0);
+    assert_eq!(treatments(&out), [(Treatment::NoRoom, Treatment::Absent)]);
+    let (before, after) = clip.frames.split_at(10);
+    let out = feed(&mut stream, before, 0);
+    assert_eq!((treatments(&out), frames(&out).len()), (Vec::new(), 10), "more tries than failures count");
+    assert!(slots.try_acquire().is_some());
+    // Now it starts, and ends at once.
+    std::os::unix::fs::symlink("/bin/false", &path).unwrap();
+    let out = feed(&mut stream, after, 0);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(treatments(&out), [(ENDED, Treatment::Absent)]);
 }
