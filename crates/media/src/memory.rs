@@ -9,7 +9,7 @@
 //!    messages and queues leave of three quarters of the limit, and have a quarter of it at
 //!    least.
 //! 2. From seven eighths on, playlists are short, no new publish is taken, and a connection
-//!    that has taken no message for a second ends, since it may keep what its ring has
+//!    that takes next to nothing ends, since it may keep what its ring or playlist has
 //!    dropped.
 //! 3. At fifteen sixteenths, a ring or playlist that cannot have what it is given empties
 //!    itself. Its readers meet a gap and go on at the next key frame.
