@@ -163,6 +163,11 @@ fn header(nal: &[u8], sps: &Sps, pps: &Pps) -> Result<Slice, Refusal> {
     if slice.redundant {
         return Err(Refusal::Profile);
     }
+    // An IDR picture is a reference (ITU-T H.264 §7.4.1): what is counted of its
+    // sequence begins with it.
+    if slice.idr && !slice.reference {
+        return Err(Refusal::Slice);
+    }
     // A frame has half of what a field may have.
     within(Bound::Active, slice.active[0].max(slice.active[1]), MAX_ACTIVE / 2)?;
     Ok(slice)
@@ -176,12 +181,12 @@ fn continues(head: &Slice, next: &Slice) -> bool {
 
 /// Frames missing before `frame_num` (ITU-T H.264 §7.4.3). One that repeats that of
 /// the newest reference is a round further only where gaps are allowed: a decoder
-/// that allows none looks at none.
+/// that allows none looks at none. `modulus` is a power of two.
 fn missing(newest: u32, frame_num: u32, modulus: u32, gaps_allowed: bool) -> u32 {
     if frame_num == newest && !gaps_allowed {
         return 0;
     }
-    (frame_num + 2 * modulus - newest - 1) % modulus
+    frame_num.wrapping_sub(newest).wrapping_sub(1) % modulus
 }
 
 /// Long-term indices are below the number of references.

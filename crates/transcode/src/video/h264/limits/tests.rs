@@ -217,6 +217,36 @@ fn a_stream_begins_with_an_idr_picture_of_its_own_sequence() {
 }
 
 #[test]
+fn an_idr_picture_is_a_reference() {
+    // The second sequence has fewer frame numbers than the first has used.
+    let few = Claim { id: 1, gaps: true, ..CLAIM };
+    let many = Claim { frame_num_less_4: 4, ..CLAIM };
+    let pictures = [PICTURE, Picture { id: 1, sps: 1, ..PICTURE }];
+    let sps = vec![many.nal(), few.nal()];
+    let pps = pictures.iter().map(Picture::nal).collect();
+    let mut stream = Limits::of(&ParameterSets { sps, pps }).unwrap();
+    assert_eq!(stream.admit(&head_of(many, IDR).alone(), None), Ok(()));
+    for frame_num in 1..60 {
+        let next = Head { frame_num, ..head_of(many, P) };
+        assert_eq!(stream.admit(&next.alone(), None), Ok(()), "{frame_num}");
+    }
+    let other = Head { pps: 1, ..IDR };
+    let unkept = Head { reference: false, ..other };
+    assert_eq!(stream.admit(&unkept.alone(), None), Err(Refusal::Slice));
+    let follows = Head { pps: 1, ..P };
+    assert_eq!(stream.admit(&follows.alone(), None), Err(Refusal::Slice), "of a sequence that did not begin");
+    assert_eq!(stream.admit(&other.alone(), None), Ok(()));
+    assert_eq!(stream.admit(&follows.alone(), None), Ok(()));
+}
+
+#[test]
+fn missing_frames_are_counted_round_whatever_was_the_newest() {
+    for (newest, frame_num, expected) in [(0, 1, 0), (15, 0, 0), (3, 3, 15), (14, 2, 3), (300, 1, 4)] {
+        assert_eq!(missing(newest, frame_num, 16, true), expected, "{newest} {frame_num}");
+    }
+}
+
+#[test]
 fn no_command_keeps_more_frames_than_the_sequence_says() {
     // Each picture is kept by a command that drops nothing, so that none makes room.
     let keeps: &[&[u32]] = &[&[1, 14]];

@@ -132,6 +132,7 @@ pub(super) struct Head<'a> {
     pub(super) idr: bool,
     pub(super) reference: bool,
     pub(super) first: u32,
+    pub(super) pps: u32,
     pub(super) frame_num: u32,
     /// Bits of `frame_num` and of the order count.
     pub(super) bits: (u32, u32),
@@ -146,6 +147,7 @@ pub(super) const IDR: Head = Head {
     idr: true,
     reference: true,
     first: 0,
+    pps: 0,
     frame_num: 0,
     bits: (4, 4),
     field: None,
@@ -159,7 +161,7 @@ pub(super) const P: Head = Head { idr: false, frame_num: 1, ..IDR };
 impl Head<'_> {
     pub(super) fn nal(&self) -> Bytes {
         let mut w = Writer::default();
-        w.ue(self.first).ue(if self.idr { 7 } else { 5 }).ue(0).u(self.frame_num, self.bits.0);
+        w.ue(self.first).ue(if self.idr { 7 } else { 5 }).ue(self.pps).u(self.frame_num, self.bits.0);
         if let Some(field) = self.field {
             w.u(field.into(), 1);
             if field {
