@@ -75,7 +75,8 @@ pub enum Bound {
     /// Bytes of an access unit, by `MaxCPB`.
     #[error("bytes of a picture")]
     AccessUnit,
-    /// `MaxMBPS`.
+    /// `MaxMBPS`, and a quarter of it more. By the next IDR picture there may be time
+    /// again.
     #[error("macroblocks in a second")]
     Rate,
     /// Frames missing in `frame_num`. The next IDR picture may be whole.
@@ -85,9 +86,9 @@ pub enum Bound {
 
 impl Refusal {
     #[cfg(feature = "video")]
-    /// Whether a lost frame can look like this: it costs the pictures until the next
-    /// IDR picture, and not the stream.
+    /// Whether a lost frame or a clock can look like this: it costs the pictures until
+    /// the next IDR picture, and not the stream.
     pub(crate) const fn is_damage(self) -> bool {
-        matches!(self, Self::Slice | Self::Past { bound: Bound::Gap, .. })
+        matches!(self, Self::Slice | Self::Past { bound: Bound::Gap | Bound::Rate, .. })
     }
 }

@@ -31,6 +31,11 @@ pub(super) const MAX_SETS: usize = 64 << 10;
 /// rounded, and encoders catch up.
 const BURST: u64 = 2;
 
+/// What a stream may have of its level's rate, as a fraction: encoders claim a level
+/// whose rate is exactly theirs (1280x720 at 30 fps is level 3.1), and their clocks
+/// and frame rates are not exact. Memory does not depend on it.
+const TOLERANCE: (u64, u64) = (5, 4);
+
 /// Bounds of one stream, and what it has used of them.
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -221,16 +226,22 @@ struct Rate {
 }
 
 impl Rate {
-    fn take(&mut self, macroblocks: u32, per_second: u32, at: MediaTime) -> Result<(), Refusal> {
-        let passed = self.last.map_or(0, |last| at.since(last).as_millis().min(u128::from(BURST) * 1000));
+    /// Takes a picture's macroblocks at its decode time, of a level with so many in a
+    /// second. A picture that is refused uses none.
+    fn take(&mut self, macroblocks: u32, level: u32, at: MediaTime) -> Result<(), Refusal> {
+        const SECOND: u64 = 1_000_000;
+        let per_second = u64::from(level) * TOLERANCE.0 / TOLERANCE.1;
+        let passed = self.last.map_or(0, |last| at.since(last).as_micros().min((BURST * SECOND).into()));
         self.last = Some(at);
-        let given = u64::from(per_second) * passed as u64 / 1000;
-        self.used = self.used.saturating_sub(given) + u64::from(macroblocks);
-        if self.used > BURST * u64::from(per_second) {
+        self.used = self.used.saturating_sub(per_second * passed as u64 / SECOND);
+        let used = self.used + u64::from(macroblocks);
+        if used > BURST * per_second {
             // As if the burst had come in its own time.
-            let found = u32::try_from(self.used / BURST).unwrap_or(u32::MAX).max(per_second + 1);
-            return Err(Refusal::Past { bound: Bound::Rate, found, most: per_second });
+            let saturated = |rate: u64| u32::try_from(rate).unwrap_or(u32::MAX);
+            let found = saturated((used / BURST).max(per_second + 1));
+            return Err(Refusal::Past { bound: Bound::Rate, found, most: saturated(per_second) });
         }
+        self.used = used;
         Ok(())
     }
 }

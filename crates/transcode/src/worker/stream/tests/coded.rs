@@ -1,8 +1,8 @@
 //! Streams whose pictures are transcoded.
 
 use super::*;
+use crate::Refusal;
 use crate::process::Program;
-use crate::{Bound, Refusal};
 
 fn dropped(out: &[Output]) -> u64 {
     out.iter().map(|o| if let Output::Dropped(count) = o { *count } else { 0 }).sum()
@@ -161,21 +161,18 @@ fn a_stream_past_its_level_comes_as_keyframes_with_the_reason() {
 }
 
 #[test]
-fn a_stream_faster_than_its_level_comes_as_keyframes_from_then_on() {
-    let slots = Slots::new(1);
-    let clip = claiming(10, 70);
-    let (mut stream, _) = started(&clip, &slots);
-    let at_once: Vec<_> = clip
-        .frames
-        .iter()
-        .map(|frame| Arc::new(Frame { dts: MediaTime::ZERO, ..(**frame).clone() }))
-        .collect();
-    let out = feed(&mut stream, &at_once, 0);
-    let [(Treatment::KeyframesOnly(VideoUnsupported::Limits(refusal)), _)] = treatments(&out)[..] else {
-        panic!("{:?}", treatments(&out));
-    };
-    assert!(matches!(refusal, Refusal::Past { bound: Bound::Rate, most: 1485, .. }), "{refusal}");
-    assert!(slots.try_acquire().is_some());
+fn a_stream_faster_than_its_level_goes_on_at_the_next_key_frame() {
+    let clip = claiming(10, 100);
+    let (mut stream, _) = started(&clip, &Slots::new(1));
+    // Level 1 with a quarter more has 38 of these in a second, and two seconds' at once.
+    let at_once = |frame: &Arc<Frame>| Arc::new(Frame { dts: MediaTime::ZERO, ..(**frame).clone() });
+    let burst: Vec<_> = clip.frames[..80].iter().map(at_once).collect();
+    let mut out = feed(&mut stream, &burst, 0);
+    assert_eq!(stream.counts().corrupt, 3, "from the 78th to the next key frame");
+    out.extend(feed(&mut stream, &clip.frames[80..], 0));
+    assert_eq!(stream.counts().corrupt, 3);
+    assert_eq!(treatments(&out), []);
+    assert!(frames(&out).last().unwrap().pts > clip.frames[80].pts);
 }
 
 #[test]
