@@ -41,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_secs(1);
 /// Ours, for pages that do not ping.
 const PING: Duration = Duration::from_secs(20);
-/// A socket that has carried no stream for so long ends, whatever it pings and is refused. Ant Media's SDK opens another when it has something to send.
+/// A socket that has carried no stream for so long ends, whatever it pings and is refused.
+/// Ant Media's SDK opens another when it has something to send.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// One stream on a socket.
