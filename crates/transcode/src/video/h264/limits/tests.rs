@@ -33,9 +33,8 @@ fn head_of(claim: Claim, head: Head<'_>) -> Head<'_> {
 fn a_sequence_is_held_to_its_level() {
     for (most, beyond, refusal) in [
         (CLAIM, Claim { references: 6, ..CLAIM }, past(Bound::References, 6, 5)),
-        (Claim { references: 5, ..CLAIM }, Claim { level: 30, ..CLAIM }, past(Bound::Frame, 3600, 1620)),
-        (Claim { mbs: (160, 22), ..CLAIM }, Claim { mbs: (170, 10), ..CLAIM }, past(Bound::Side, 170, 169)),
-        (Claim { mbs: (9, 169), ..CLAIM }, Claim { mbs: (9, 170), ..CLAIM }, past(Bound::Side, 170, 169)),
+        (Claim { mbs: (543, 10), ..CLAIM }, Claim { mbs: (544, 10), ..CLAIM }, past(Bound::Side, 544, 543)),
+        (Claim { mbs: (9, 543), ..CLAIM }, Claim { mbs: (9, 544), ..CLAIM }, past(Bound::Side, 544, 543)),
         (
             Claim { held: Some((5, 5)), ..CLAIM },
             Claim { held: Some((5, 6)), ..CLAIM },
@@ -79,13 +78,34 @@ fn no_level_is_above_our_own_ceiling() {
 }
 
 #[test]
+fn a_size_past_the_claimed_level_counts_as_the_lowest_level_that_has_it() {
+    for (level, mbs, most) in [
+        // 1280x720 needs level 3.1, 1920x1088 level 4, 4096x2304 level 5.1.
+        (30, (80, 45), 5),
+        (31, (120, 68), 4),
+        (10, (256, 144), 5),
+        // Not by its size but by its side: level 3.2.
+        (31, (170, 10), 12),
+        // A level higher than the size needs stays what it is.
+        (52, (120, 68), 16),
+    ] {
+        let claim = |references| claimed(Claim { level, mbs, references, ..CLAIM });
+        let refused = past(Bound::References, most + 1, most);
+        assert_eq!((claim(most), claim(most + 1)), (None, Some(refused)), "{level} {mbs:?}");
+    }
+    let beyond = Claim { mbs: (256, 145), references: 1, ..CLAIM };
+    assert_eq!(claimed(beyond), Some(past(Bound::Frame, 37_120, 36_864)), "our own ceiling");
+    assert_eq!(claimed(Claim { level: 33, ..CLAIM }), Some(Refusal::Level(33)), "no level at all");
+}
+
+#[test]
 fn level_1b_is_said_in_two_ways() {
     let small = Claim { mbs: (11, 9), references: 4, ..CLAIM };
-    let beyond = Claim { mbs: (11, 10), ..small };
+    let beyond = Claim { references: 5, ..small };
     for (claim, refused) in [
         (Claim { level: 9, ..small }, None),
-        (Claim { level: 9, ..beyond }, Some(past(Bound::Frame, 110, 99))),
-        (Claim { level: 11, profile: 77, constraints: 0x10, ..beyond }, Some(past(Bound::Frame, 110, 99))),
+        (Claim { level: 9, ..beyond }, Some(past(Bound::References, 5, 4))),
+        (Claim { level: 11, profile: 77, constraints: 0x10, ..beyond }, Some(past(Bound::References, 5, 4))),
         (Claim { level: 11, profile: 77, ..beyond }, None),
         (Claim { level: 11, constraints: 0x10, ..beyond }, None),
     ] {

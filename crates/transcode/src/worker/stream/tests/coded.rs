@@ -141,12 +141,16 @@ fn a_gap_is_told_and_bridged() {
 /// A clip that claims another level than it needs.
 fn claiming(level: u8, frames: u32) -> Clip {
     let mut clip = Clip::moving("128x96", frames, 10);
+    claim(&mut clip, level);
+    clip
+}
+
+fn claim(clip: &mut Clip, level: u8) {
     let track = clip.tracks.video.as_mut().unwrap();
     let mut config = track.config.to_vec();
     // Behind the record's head and the length of the first parameter set.
     config[8 + 3] = level;
     track.config = config.into();
-    clip
 }
 
 #[test]
@@ -173,6 +177,19 @@ fn a_stream_faster_than_its_level_goes_on_at_the_next_key_frame() {
     assert_eq!(stream.counts().corrupt, 3);
     assert_eq!(treatments(&out), []);
     assert!(frames(&out).last().unwrap().pts > clip.frames[80].pts);
+}
+
+#[test]
+fn a_stream_that_claims_too_low_a_level_for_its_size_is_transcoded() {
+    // It needs level 2.1, and claims 2.
+    let mut clip = Clip::moving("480x352", 20, 10);
+    claim(&mut clip, 20);
+    let (mut stream, out) = started(&clip, &Slots::new(1));
+    assert_eq!(treatments(&out), [(Treatment::Transcoded, Treatment::Absent)]);
+    let mut out = feed(&mut stream, &clip.frames, 0);
+    out.extend(on(&mut stream, Event::Ended(EndReason::Finished), 0));
+    let Counts { dropped: 0, corrupt: 0, skipped } = stream.counts() else { panic!("{:?}", stream.counts()) };
+    assert_eq!(frames(&out).len() as u64 + skipped, 20);
 }
 
 #[test]
