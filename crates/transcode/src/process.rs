@@ -15,7 +15,7 @@ mod words;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use media::{Frame, VideoTrack};
@@ -63,9 +63,12 @@ pub struct Program {
     arguments: Vec<OsString>,
     patience: Duration,
     failures: Arc<AtomicU64>,
+    /// The last one did not start.
+    lacking: Arc<AtomicBool>,
 }
 
-/// A process did not do what it was asked; which was logged and counted.
+/// A process did not do what it was asked; which was counted, and logged unless it is
+/// one more that did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the process that decodes did not answer")]
 pub struct Failed;
@@ -78,6 +81,7 @@ impl Program {
             arguments: arguments.into_iter().collect(),
             patience: PATIENCE,
             failures: Arc::default(),
+            lacking: Arc::default(),
         }
     }
 
@@ -120,7 +124,15 @@ impl Program {
     }
 
     fn start(&self) -> Result<Child, Failed> {
-        Child::start(&self.path, &self.arguments).map_err(|error| self.failed(error))
+        let started = Child::start(&self.path, &self.arguments);
+        let news = self.is_news(started.is_ok());
+        started.map_err(|error| if news { self.failed(error) } else { self.count() })
+    }
+
+    /// Whether the log is to hear how a start went: streams try at each key frame, and
+    /// one lack is one line.
+    fn is_news(&self, started: bool) -> bool {
+        self.lacking.swap(!started, Ordering::Relaxed) == started
     }
 
     fn ask(&self, child: &mut Child, request: &Request) -> Result<Reply, Failed> {
@@ -130,8 +142,12 @@ impl Program {
     /// Counts a failure and tells the log, which names no stream: whoever has one
     /// says what becomes of it.
     fn failed(&self, error: impl std::fmt::Display) -> Failed {
-        self.failures.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%error, "a process that decodes pictures failed");
+        self.count()
+    }
+
+    fn count(&self) -> Failed {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         Failed
     }
 }

@@ -44,6 +44,16 @@ fn a_process_that_cannot_be_started_is_counted_and_is_not_the_streams_fault() {
 }
 
 #[test]
+fn processes_that_do_not_start_are_one_line_in_the_log_until_one_does() {
+    let program = program("/nonexistent", &[]);
+    assert!(program.is_news(false));
+    assert_eq!(program.start().err(), Some(Failed));
+    assert!(!program.is_news(false), "the start has told so");
+    assert!(program.is_news(true) && !program.is_news(true));
+    assert!(program.is_news(false));
+}
+
+#[test]
 #[cfg(feature = "video")]
 fn a_thumbnail_of_a_process_that_fails_is_none() {
     let clip = Clip::moving("128x96", 1, 1);
