@@ -10,6 +10,9 @@ mod crowd;
 mod door;
 mod egress;
 mod fanout;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod ingress;
 mod lipsync;

@@ -72,6 +72,12 @@ impl Limits {
         self.sequences.first().map_or(0, depth)
     }
 
+    /// How many references a decoder keeps.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn kept(&self) -> usize {
+        self.references.count()
+    }
+
     /// Whether a decoder may see the slices of an access unit of this decode time;
     /// without one, its rate is not looked at.
     pub(super) fn admit(&mut self, unit: &Slices, at: Option<MediaTime>) -> Result<(), Refusal> {

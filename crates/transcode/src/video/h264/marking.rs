@@ -22,6 +22,12 @@ pub(super) struct References {
 }
 
 impl References {
+    /// How many are kept.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// A reference picture of `frame_num`, of so many that are possible, was decoded.
     /// There may be `most`.
     pub(super) fn mark(
