@@ -95,6 +95,14 @@ impl Connection {
         session::tcp::reset(self.socket.as_fd())
     }
 
+    /// The same of a closed connection that its keeper gives up: where the system refuses
+    /// a reset, closing the descriptor is one (socket(7), `SO_LINGER` of 0).
+    pub(crate) fn abandon(&self) {
+        if !self.reset() {
+            let _gone = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Lets no more in or out, what the kernel holds excepted; the HTTP server sees the end
     /// of the stream, and closes.
     pub fn close(&self) {

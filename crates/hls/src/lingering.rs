@@ -62,7 +62,7 @@ impl Lingering {
         let loser = lock(&self.list).push(one, self.most);
         if let Some(Lingerer { connection, .. }) = loser.filter(|loser| !loser.connection.is_drained()) {
             tracing::debug!(network = %connection.network(), "too many closed connections with unsent bytes");
-            connection.reset();
+            connection.abandon();
         }
     }
 
@@ -104,7 +104,7 @@ impl Lingerer {
         let left = self.unsent.saturating_sub(self.connection.unsent());
         let stalled = self.progress.is_stalled(left, now);
         if stalled {
-            self.connection.reset();
+            self.connection.abandon();
         }
         stalled
     }
