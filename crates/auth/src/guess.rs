@@ -8,17 +8,17 @@
 //! |---|---|---|---|
 //! | succeeded with this name within 7 days | [`OWN`] | | |
 //! | did so with another name of the stream | [`MET`] `.network` | `.site` | `.shared` |
-//! | any other | [`STRANGE`] `.network` | `.site` | `.shared` |
+//! | any other, and one of these that finds no room there | [`STRANGE`] `.network` | `.site` | `.shared` |
 //!
 //! These count for one *subject*: the secret of one registered subscriber, or all
 //! derived codes of a stream in one direction, because names of unregistered
 //! subscribers are free. [`NETWORK`] counts for a network over all subjects.
 //!
 //! What follows, proved by the simulation in the tests:
-//! - One network, whatever it sends, fills 4 of the 60 that strangers share, and 4 a
+//! - One network, whatever it sends, fills 6 of the 60 that strangers share, and 4 a
 //!   day of the 72 that are forgotten in it: it touches no other network.
-//! - Fifteen networks and more can fill what strangers share. Then networks that
-//!   never succeeded wait; those that did so notice nothing.
+//! - Ten networks can fill what strangers share, and eighteen keep it full. Then networks
+//!   that never succeeded wait; those that did so notice nothing.
 //! - However many networks guess: at most 72 codes a day are compared for strangers
 //!   and 48 for networks that were met. Two of a million codes are right at any
 //!   moment, so that is one right guess in 500 000 / 120 days, which is eleven years
@@ -30,7 +30,8 @@
 //! A peer that waits gets the answer of a wrong code without an evaluation, so that waiting
 //! teaches nothing. Nor is a derived code compared to play a stream that is neither registered
 //! nor live, under a name that no operator has given: both names are free, and would be a
-//! fresh count each. Codes to publish such streams share one count in the application.
+//! fresh count each. Such a code costs nothing: viewers with right ones come before the
+//! stream does. Codes to publish such streams share one count in the application.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -55,8 +56,9 @@ const OWN: Rate = rate(20, 20);
 /// a right code of the same stream.
 const MET: Rates = Rates { network: rate(12, 120), site: rate(24, 60), shared: rate(60, 30) };
 
-/// Of all other networks: a few tries a day for each.
-const STRANGE: Rates = Rates { network: rate(4, 360), site: rate(16, 90), shared: rate(60, 20) };
+/// Of all other networks: a few tries a day for each. Six at once, because several
+/// viewers behind one address may come with links of yesterday.
+const STRANGE: Rates = Rates { network: rate(6, 360), site: rate(16, 90), shared: rate(60, 20) };
 
 /// Of one network for all subjects together, but for names that are at home there.
 /// One network thus needs nine years for some code of anybody.
@@ -102,8 +104,9 @@ pub(crate) enum Whose {
     /// them on a stream share one count.
     Derived,
     /// The application's, for a stream that is neither registered nor live, and a
-    /// subscriber that no operator has named: both names are free. Nothing can be played there, so no code is compared for that;
-    /// codes to publish share one count over all such streams.
+    /// subscriber that no operator has named: both names are free. Nothing can be played
+    /// there, so no code is compared for that; codes to publish share one count over all
+    /// such streams.
     Unheard,
 }
 
@@ -129,7 +132,7 @@ pub(crate) enum Leave {
     Repeat,
     /// Refuse: too many tries.
     Wait,
-    /// Refuse: there is no such stream. Counted, against the network only.
+    /// Refuse: there is no such stream. Not compared, so it teaches nothing: not counted.
     Nowhere,
 }
 
@@ -155,9 +158,6 @@ pub(crate) struct Guesses {
     networks: Meter<Print>,
     /// Codes that were compared and wrong.
     wrong: Lru<Print, Wrong>,
-    /// Codes for streams that are not there. Apart from `wrong`, which a flood of them
-    /// would push out.
-    nowhere: Lru<Print, ()>,
 }
 
 /// An attempt in hashes.
@@ -188,7 +188,6 @@ impl Guesses {
             of_strangers: Lane::new(&STRANGE, ENTRIES),
             networks: Meter::new(NETWORK, Absent::Clean, ENTRIES),
             wrong: Lru::new(ENTRIES),
-            nowhere: Lru::new(ENTRIES),
         }
     }
 
@@ -200,19 +199,27 @@ impl Guesses {
         }
         let tie = self.tie(this, now);
         if attempt.is_nowhere() && tie != Tie::Home {
-            let seen = self.nowhere.get(&this.code).is_some();
-            return if seen { Leave::Repeat } else { Leave::Nowhere };
+            return Leave::Nowhere;
         }
         if self.has_room(this, tie, now) { Leave::Evaluate } else { Leave::Wait }
     }
 
     fn has_room(&self, this: Try, tie: Tie, now: Instant) -> bool {
-        let lane = match tie {
-            Tie::Home => return self.at_home.has_room(&this.home(), now),
-            Tie::Met => &self.of_met,
-            Tie::Strange => &self.of_strangers,
-        };
-        self.networks.has_room(&this.from.network, now) && lane.has_room(this.subject, this.from, now)
+        match tie {
+            Tie::Home => self.at_home.has_room(&this.home(), now),
+            Tie::Met | Tie::Strange => {
+                self.networks.has_room(&this.from.network, now)
+                    && (self.is_paid_by_met(this, tie, now)
+                        || self.of_strangers.has_room(this.subject, this.from, now))
+            }
+        }
+    }
+
+    /// Whether a failure counts for networks that were met. If those have no room left,
+    /// such a network counts as a stranger: a right code of the stream must not leave
+    /// it with less than none would.
+    fn is_paid_by_met(&self, this: Try, tie: Tie, now: Instant) -> bool {
+        tie == Tie::Met && self.of_met.has_room(this.subject, this.from, now)
     }
 
     /// The code was compared and wrong.
@@ -220,22 +227,14 @@ impl Guesses {
         let this = self.hashed(attempt);
         let retried = self.wrong.get(&this.code).is_some();
         self.wrong.put(this.code, Wrong { step: attempt.step, retried });
-        let lane = match self.tie(this, now) {
-            Tie::Home => return Failure::of(self.at_home.add(this.home(), now)),
-            Tie::Met => &mut self.of_met,
-            Tie::Strange => &mut self.of_strangers,
-        };
+        let tie = self.tie(this, now);
+        if tie == Tie::Home {
+            return Failure::of(self.at_home.add(this.home(), now));
+        }
+        let by_met = self.is_paid_by_met(this, tie, now);
+        let lane = if by_met { &mut self.of_met } else { &mut self.of_strangers };
         self.networks.add(this.from.network, now);
         Failure::of(lane.add(this.subject, this.from, now))
-    }
-
-    /// The code was for a stream that is not there, and was not compared.
-    pub(crate) fn failed_nowhere(&mut self, attempt: &Attempt<'_>, now: Instant) {
-        let this = self.hashed(attempt);
-        if self.nowhere.get(&this.code).is_none() {
-            self.nowhere.put(this.code, ());
-            self.networks.add(this.from.network, now);
-        }
     }
 
     /// The code was compared and right. Counts stay as they are: else a
@@ -246,8 +245,9 @@ impl Guesses {
         self.met.put((this.subject, this.from.network), now);
     }
 
-    /// Whether the tries on this subscriber's own secret, `None`: on derived codes of
-    /// the stream, were used up, and less than half of them are forgotten since.
+    /// Whether the tries on this subscriber's own secret, `None`: on derived codes of the
+    /// stream or to publish what is not registered in its application, were used up, and
+    /// less than half of them are forgotten since.
     pub(crate) fn is_attacked(&self, stream: &StreamKey, whom: Option<&SubscriberId>, now: Instant) -> bool {
         let (subjects, names) = self.meant(stream, whom);
         let lanes = [&self.of_met, &self.of_strangers];
@@ -256,7 +256,8 @@ impl Guesses {
             || names.into_iter().any(home)
     }
 
-    /// Forgets all failures on this subscriber, or on derived codes of the stream.
+    /// Forgets all failures on this subscriber; `None`: on derived codes of the stream, and
+    /// on those to publish what is not registered in its application.
     pub(crate) fn forgive(&mut self, stream: &StreamKey, whom: Option<&SubscriberId>) {
         let (subjects, names) = self.meant(stream, whom);
         self.at_home.forget(|(name, _)| names.contains(name));
@@ -273,11 +274,14 @@ impl Guesses {
         }
     }
 
-    /// Subjects, and names that have networks of their own.
+    /// Subjects, and names that have networks of their own. To a stream belongs what
+    /// delays publishers while it is not registered, which its application's streams
+    /// share: it would have no other place where an operator could see it.
     fn meant(&self, stream: &StreamKey, whom: Option<&SubscriberId>) -> (Vec<Print>, Vec<Print>) {
         let Some(subscriber) = whom else {
-            let derived = Action::ALL.map(|action| self.prints.of(Secret::AllDerived(stream, action)));
-            return (derived.into(), Vec::new());
+            let derived = Action::ALL.map(|action| Secret::AllDerived(stream, action));
+            let nowhere = Secret::Nowhere(&stream.app, Action::Publish);
+            return (derived.into_iter().chain([nowhere]).map(|it| self.prints.of(it)).collect(), Vec::new());
         };
         let own = self.prints.of(Secret::Own(stream, subscriber));
         let derived = Action::ALL.map(|action| self.prints.of(Secret::Derived(stream, subscriber, action)));

@@ -20,6 +20,10 @@ use crate::lingering::Lingering;
 /// [`PACE`] in this time loses the connection.
 pub(crate) const STALLED: Duration = Duration::from_secs(30);
 
+/// The same time while media memory is scarce, when what slow players hold is missing
+/// elsewhere: 52 kbit/s. A body that is paced to twice real time is faster with any sound.
+pub(crate) const STALLED_IN_NEED: Duration = Duration::from_secs(10);
+
 /// Bytes, 17 kbit/s: nobody can play live at that. Shorter files are in the kernel
 /// at once, and keep nothing.
 pub(crate) const PACE: u64 = 64 << 10;
@@ -142,14 +146,14 @@ impl Progress {
         Self { mark: (left, now) }
     }
 
-    /// Whether the player has stopped to read; `left` is what has left so far.
-    pub(crate) fn is_stalled(&mut self, left: u64, now: Instant) -> bool {
+    /// Whether the player took less than [`PACE`] in this time; `left` is what has left so far.
+    pub(crate) fn is_stalled(&mut self, left: u64, now: Instant, patience: Duration) -> bool {
         let (before, since) = self.mark;
         if left >= before.saturating_add(PACE) {
             self.mark = (left, now);
             return false;
         }
-        now.saturating_duration_since(since) >= STALLED
+        now.saturating_duration_since(since) >= patience
     }
 }
 
@@ -196,6 +200,14 @@ pub fn on_connect(io: &dyn Any, extensions: &mut Extensions) -> Option<(SocketAd
             tracing::warn!(%error, "cannot duplicate a connection's descriptor");
             None
         }
+    }
+}
+
+/// To be called in `HttpServer::on_connect` of a server that plays nothing: gives the
+/// connection the write deadline that [`on_connect`] gives.
+pub fn limit_writes(io: &dyn Any) {
+    if let Some(tcp) = socket(io) {
+        limit(tcp, DEADLINE);
     }
 }
 

@@ -10,9 +10,11 @@ use std::time::Duration;
 use contract::session::SetStanding;
 use contract::settings::AppSettings;
 use contract::{Action, Clock, Credentials, Protocol, SessionId, Standing, StreamKey, TrustedProxies};
+use media::Memory;
 use session::{Admission, DataPlane, Order, Request, What};
 use tokio::runtime::Runtime;
 
+use crate::connection::{STALLED, STALLED_IN_NEED};
 use crate::dialect::Refusal;
 use crate::grant::{Grant, Key, lock};
 use crate::grants::{Grants, Kept};
@@ -205,14 +207,23 @@ impl Edge {
     /// shelves whose task has ended.
     pub(crate) fn sweep(&self) {
         let now = self.clock.now().mono;
+        let need = self.need();
+        let patience = if need.is_some() { STALLED_IN_NEED } else { STALLED };
         for grant in self.grants.all() {
-            grant.settle(now);
+            let reset = grant.settle(now, patience);
+            need.iter().for_each(|memory| (0..reset).for_each(|_| memory.count_ended()));
             if grant.silent_for(now) > self.patience(&grant) {
                 self.end(&grant);
             }
         }
         self.lingering.sweep(now);
         lock(&self.shelves).retain(|_, shelf| !shelf.is_closed());
+    }
+
+    /// The budget of media, if it is scarce. All streams have one.
+    fn need(&self) -> Option<Memory> {
+        let memory = lock(&self.shelves).values().find_map(|shelf| shelf.memory())?;
+        memory.is_scarce().then_some(memory)
     }
 
     /// A code is good once, so who showed one is waited for longer. His place may
@@ -309,10 +320,10 @@ impl DataPlane for Plane {
     }
 
     fn kill(&self) -> bool {
-        if let Some(grant) = self.grant.upgrade() {
-            grant.fence();
-            self.leave(&grant);
-        }
-        session::tcp::can_reset()
+        let Some(grant) = self.grant.upgrade() else { return session::tcp::can_reset() };
+        let is_silent = grant.fence();
+        self.leave(&grant);
+        // An order may have ended before, and have left nothing for this fence to see.
+        is_silent && session::tcp::can_reset()
     }
 }

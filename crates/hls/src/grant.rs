@@ -25,6 +25,11 @@ use crate::token::GrantId;
 /// the kernel has room. Younger ones are reset without asking.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// Connections that carry one grant's media at a time. All players of an open stream at
+/// one address share a grant, so it is many; each request looks at all of them. Further
+/// requests are refused. Named proxies and loopback stand for any number.
+const MOST_LINES: usize = 1024;
+
 /// What one grant counts as one player for (C§16.7).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -97,10 +102,10 @@ impl Line {
     }
 
     /// Whether a body is under way that its player does not take.
-    fn is_stalled(&mut self, now: Instant) -> bool {
+    fn is_stalled(&mut self, now: Instant, patience: Duration) -> bool {
         self.open > 0 && {
             let left = self.left();
-            self.progress.is_stalled(left, now)
+            self.progress.is_stalled(left, now, patience)
         }
     }
 
@@ -123,7 +128,8 @@ impl Drop for Line {
     }
 }
 
-/// The connection carries media for as many grants as it may.
+/// The connection carries media for as many grants as it may, or the grant has as many
+/// connections as it may.
 #[derive(Debug)]
 pub(crate) struct Crowded;
 
@@ -193,8 +199,10 @@ impl Grant {
         let now = self.clock.now().mono;
         let mut lines = lock(&self.lines);
         lines.retain(|line| !line.is_settled(now));
+        let is_full = carrier == Carrier::Player && lines.len() >= MOST_LINES;
         match lines.iter_mut().find(|line| line.is(connection)) {
             Some(line) => line.begin(now),
+            None if is_full => return Err(Crowded),
             None => {
                 let mut line = Line::new(connection, carrier, now).ok_or(Crowded)?;
                 connection.tell(&self.lingering);
@@ -207,15 +215,16 @@ impl Grant {
     }
 
     /// Forgets connections that hold nothing of this grant any more, and resets
-    /// those whose players have stopped to read: their bodies hold files.
-    pub(crate) fn settle(&self, now: Instant) {
+    /// those whose players have read too little for so long: their bodies hold files.
+    /// Gives how many those were.
+    pub(crate) fn settle(&self, now: Instant, patience: Duration) -> usize {
+        let mut reset = 0;
         lock(&self.lines).retain_mut(|line| {
-            let stalled = line.is_stalled(now);
-            if stalled {
-                line.reset();
-            }
-            !stalled && !line.is_settled(now)
+            let is_reset = line.is_stalled(now, patience) && line.reset();
+            reset += usize::from(is_reset);
+            !is_reset && !line.is_settled(now)
         });
+        reset
     }
 
     /// The fence: after this, no byte of a body that was announced before leaves. False:
@@ -316,7 +325,7 @@ pub(crate) mod tests {
     use contract::{AppName, StreamId};
 
     use super::*;
-    use crate::connection::{PACE, STALLED};
+    use crate::connection::{PACE, STALLED, STALLED_IN_NEED};
 
     /// One without a session.
     pub(crate) fn grant(clock: Clock) -> Arc<Grant> {
@@ -354,20 +363,36 @@ pub(crate) mod tests {
         fill(&mut a, &body);
         fill(&mut b, &other);
         assert!(lines.iter().all(|line| line.unsent() > 4 * PACE));
-        grant.settle(clock.clock().now().mono);
+        grant.settle(clock.clock().now().mono, STALLED);
         for _ in 0..3 {
             let before = lines[1].unsent();
             while lines[1].unsent() + PACE > before {
                 assert!(reading.read(&mut [0; 1 << 16]).unwrap() > 0);
             }
             clock.advance(STALLED);
-            grant.settle(clock.clock().now().mono);
+            grant.settle(clock.clock().now().mono, STALLED);
         }
         let ended =
             std::iter::repeat_with(|| stalled.read(&mut [0; 1 << 16])).find(|r| !matches!(r, Ok(1..)));
         assert!(ended.unwrap().is_err(), "reset");
         assert!(reading.read(&mut [0; 1 << 16]).is_ok());
         drop((body, other));
+    }
+
+    #[test]
+    fn a_player_that_holds_media_which_is_missing_elsewhere_loses_it_sooner() {
+        let clock = contract::ManualClock::new(contract::WallMs(0));
+        let grant = grant(clock.clock());
+        let (mut server, _client) = pair();
+        let connection = Arc::new(Connection::duplicate(&server).unwrap());
+        let body = grant.open(&connection, Carrier::Player).unwrap();
+        fill(&mut server, &body);
+        let settle = |patience| grant.settle(clock.clock().now().mono, patience);
+        assert_eq!(settle(STALLED), 0);
+        clock.advance(STALLED_IN_NEED);
+        assert_eq!(settle(STALLED), 0);
+        assert_eq!(settle(STALLED_IN_NEED), 1);
+        drop(body);
     }
 
     #[test]
@@ -378,7 +403,7 @@ pub(crate) mod tests {
         let connection = Arc::new(Connection::duplicate(&server).unwrap());
         drop(grant.open(&connection, Carrier::Player));
         clock.advance(STALLED * 2);
-        grant.settle(clock.clock().now().mono);
+        grant.settle(clock.clock().now().mono, STALLED);
         server.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
     }

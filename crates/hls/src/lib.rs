@@ -35,7 +35,7 @@ use futures_util::future::BoxFuture;
 use session::{Admission, Protocol, ServeError};
 use tokio_util::sync::CancellationToken;
 
-pub use connection::{Connection, on_connect};
+pub use connection::{Connection, limit_writes, on_connect};
 pub use lingering::MOST_LINGERING;
 
 use edge::Edge;

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use contract::Clock;
 
-use crate::connection::{Connection, Progress};
+use crate::connection::{Connection, Progress, STALLED};
 use crate::grant::lock;
 
 /// So many at a time, each with a descriptor and what the kernel holds for it. A
@@ -102,7 +102,7 @@ impl Lingerer {
             return true;
         }
         let left = self.unsent.saturating_sub(self.connection.unsent());
-        let stalled = self.progress.is_stalled(left, now);
+        let stalled = self.progress.is_stalled(left, now, STALLED);
         if stalled {
             self.connection.abandon();
         }

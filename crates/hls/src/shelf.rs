@@ -14,7 +14,7 @@ use std::time::Duration;
 use contract::registry::Live;
 use contract::session::Moment;
 use contract::{Clock, StreamKey};
-use media::{EndReason, Event, Frame};
+use media::{EndReason, Event, Frame, Memory};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -72,6 +72,11 @@ pub(crate) enum Nothing {
 }
 
 impl Shelf {
+    /// What its media counts against, while it is live.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        lock(&self.state).live.as_ref()?.frames.memory()
+    }
+
     pub(crate) fn new(view: LiveView, shape: Shape, clock: &Clock) -> Self {
         let packager = Packager::new(shape, clock.now().wall.0 / 1000);
         Self {

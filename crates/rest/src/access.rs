@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
+use actix_web::http::header::{CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN, UPGRADE};
 use actix_web::http::{Method, Version};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -108,11 +108,17 @@ impl AddressRules {
     }
 }
 
-/// Whether a request shows no trace of a proxy. Proxies that are not told otherwise
-/// speak HTTP/1.0 upstream or add a header. A relay of TCP leaves no trace.
+/// Whether a request shows no trace of a proxy. Proxies that are not told otherwise speak
+/// HTTP/1.0 upstream or add a header; those that are told to pass WebSockets on often ask
+/// for an upgrade to nothing. A relay of TCP leaves no trace.
 fn is_direct(req: &HttpRequest) -> bool {
+    let headers = req.headers();
     let names = |header: &HeaderName| FORWARDING.iter().any(|start| header.as_str().starts_with(start));
-    req.version() >= Version::HTTP_11 && !req.headers().keys().any(names)
+    let asks = headers.get_all(CONNECTION).filter_map(|value| value.to_str().ok());
+    let upgrades =
+        asks.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
+    let to_nothing = upgrades && !headers.contains_key(UPGRADE);
+    req.version() >= Version::HTTP_11 && !to_nothing && !headers.keys().any(names)
 }
 
 /// Where a request comes from.
@@ -284,6 +290,8 @@ mod tests {
                 assert_eq!(proven(&rules, peer, &headers), UNKNOWN_PEER, "{name}");
             }
         }
+        let upgrade = [("host", "127.0.0.1"), ("connection", "upgrade")];
+        assert_eq!(proven(&rules, "127.0.0.1", &upgrade), UNKNOWN_PEER, "an upgrade to nothing");
         let old = request("127.0.0.1", &[("host", "127.0.0.1")]).version(Version::HTTP_10);
         assert_eq!(rules.caller(&old.to_http_request()).proven(), UNKNOWN_PEER);
     }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use actix_web::dev::Extensions;
-use contract::{AppName, SettingsView, TrustedProxies, canonical, network};
+use contract::{AppName, SettingsView, TrustedProxies, canonical, site};
 use hls::Connection;
 
 /// One place in so many is kept for networks that may call the control API.
@@ -65,7 +65,7 @@ impl Connections {
     }
 
     fn enter(&self, peer: IpAddr, connection: Weak<Connection>) -> Option<Place> {
-        let network = (!self.0.proxies.contains(peer)).then(|| network(peer));
+        let network = (!self.0.proxies.contains(peer)).then(|| holder(peer));
         let mut table = self.table();
         let entered = table.enter(network, || self.operates(peer), connection);
         let lost = table.lost;
@@ -105,6 +105,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.connections.table().leave(self.network, self.id);
     }
+}
+
+/// Whose connections are counted together: an IPv4 address, or an IPv6 /48, because its holder
+/// has all of its 65,536 /64s.
+fn holder(peer: IpAddr) -> IpAddr {
+    if peer.is_ipv6() { site(peer) } else { peer }
 }
 
 /// The rule, without sockets: `T` stands for a connection.
@@ -237,6 +243,13 @@ mod tests {
         table.leave(ip("192.0.2.1"), 1);
         table.leave(ip("192.0.2.2"), 3);
         assert!(table.of.is_empty() && table.all == 0);
+    }
+
+    #[test]
+    fn a_site_of_ipv6_is_one_holder() {
+        let same = |a: &str, b: &str| holder(a.parse().unwrap()) == holder(b.parse().unwrap());
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:ffff::9") && !same("2001:db8:1::1", "2001:db8:2::1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
     }
 
     #[test]

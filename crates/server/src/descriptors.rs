@@ -31,12 +31,21 @@ pub(crate) fn most() -> Option<u64> {
 }
 
 /// HLS duplicates the descriptor of each HTTP connection, for fences to reach, and
-/// keeps that of some that are closed.
+/// keeps that of some that are closed. Connections in their TLS handshake come on top, and
+/// a child that decodes has two pipes.
 pub(crate) fn needed(config: &Config) -> u64 {
-    let count = |connections| u64::try_from(connections).unwrap_or(u64::MAX);
-    let http = count(config.http.max_connections).saturating_mul(2);
-    let http = http.saturating_add(count(hls::MOST_LINGERING));
-    count(config.rtmp.max_connections).saturating_add(http).saturating_add(BESIDES)
+    let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
+    let http = count(config.http.max_connections);
+    let handshakes = if config.tls.is_on() { http } else { 0 };
+    let parts = [
+        http.saturating_mul(2),
+        handshakes,
+        count(hls::MOST_LINGERING),
+        count(config.rtmp.max_connections),
+        count(config.webrtc.transcodes).saturating_mul(2),
+        BESIDES,
+    ];
+    parts.into_iter().fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -55,7 +64,10 @@ mod tests {
     fn an_http_connection_needs_two() {
         let mut config = Config::default();
         (config.rtmp.max_connections, config.http.max_connections) = (100, 10);
-        assert_eq!(needed(&config), 120 + hls::MOST_LINGERING as u64 + BESIDES);
+        let pipes = 2 * config.webrtc.transcodes as u64;
+        assert_eq!(needed(&config), 120 + hls::MOST_LINGERING as u64 + pipes + BESIDES);
+        config.tls.certificate = "certificate".into();
+        assert_eq!(needed(&config), 130 + hls::MOST_LINGERING as u64 + pipes + BESIDES);
         config.http.max_connections = usize::MAX;
         assert_eq!(needed(&config), u64::MAX);
     }

@@ -73,6 +73,13 @@ impl Routes {
     }
 }
 
+/// TLS handshakes of a worker at a time. Each ends after [`HANDSHAKE`] and is no connection
+/// before it has ended, so peers that say nothing must not fill this.
+const HANDSHAKES: usize = 8192;
+
+/// For a peer's part in a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+
 /// The servers, running.
 pub(crate) struct Http {
     servers: Vec<ServerHandle>,
@@ -83,15 +90,19 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Binds all addresses, then serves. Each task ends with its server.
+    /// Binds all addresses, then serves. Each task ends with its server. TLS has a server of
+    /// its own, so that peers which are slow in their handshakes cost the other none of its
+    /// places.
     pub(crate) fn start(
         config: &Config,
         routes: &Routes,
         tls: Option<ServerConfig>,
     ) -> Result<(Self, Vec<JoinHandle<Result<()>>>)> {
-        let (public, address, tls_address) = public(config, routes.clone(), tls)?;
-        let running: Vec<_> =
-            [Some(public), control(config, routes.clone())?].into_iter().flatten().collect();
+        let (plain, address) = plain(config, routes.clone())?;
+        let tls = tls.map(|tls| encrypted(config, routes.clone(), tls)).transpose()?;
+        let (tls, tls_address) = tls.unzip();
+        let all = [Some(plain), tls, control(config, routes.clone())?];
+        let running: Vec<_> = all.into_iter().flatten().collect();
         let servers = running.iter().map(Server::handle).collect();
         let serve = |server: Server| actix_rt::spawn(async { server.await.context("an HTTP server") });
         Ok((Self { servers, address, tls_address }, running.into_iter().map(serve).collect()))
@@ -103,37 +114,45 @@ impl Http {
     }
 }
 
-/// The public server, and where it listens: without TLS, and with it.
-fn public(
-    config: &Config,
-    routes: Routes,
-    tls: Option<ServerConfig>,
-) -> Result<(Server, SocketAddr, Option<SocketAddr>)> {
-    let workers = threads(config.http.workers);
-    let connections = routes.connections.clone();
-    let mut server = HttpServer::new(move || routes.clone().app(Listener::Public))
-        .on_connect(move |io, extensions| connections.on_connect(io, extensions))
-        .workers(workers)
-        .max_connections(config.http.max_connections.saturating_add(HEADROOM))
-        .client_request_timeout(HEAD_DEADLINE)
-        .shutdown_timeout(config.drain_seconds)
-        .disable_signals()
-        .bind(config.http.listen)
-        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
-    if let Some(tls) = tls {
-        let address = config.https.listen;
-        server =
-            server.bind_rustls_0_23(address, tls).with_context(|| format!("cannot listen on {address}"))?;
-    }
-    let bound = server.addrs_with_scheme();
-    let at = |wanted| bound.iter().find(|(_, scheme)| *scheme == wanted).map(|(address, _)| *address);
-    let (http, https) = (at("http").context("the HTTP server has no address")?, at("https"));
-    Ok((server.run(), http, https))
+/// What both public servers have in common; `$routes` is cloned for each worker.
+macro_rules! public {
+    ($config:expr, $routes:expr) => {{
+        let (config, routes): (&Config, Routes) = ($config, $routes);
+        let workers = threads(config.http.workers);
+        let connections = routes.connections.clone();
+        HttpServer::new(move || routes.clone().app(Listener::Public))
+            .on_connect(move |io, extensions| connections.on_connect(io, extensions))
+            .workers(workers)
+            .max_connections(config.http.max_connections.div_ceil(workers).saturating_add(HEADROOM))
+            .client_request_timeout(HEAD_DEADLINE)
+            .shutdown_timeout(config.drain_seconds)
+            .disable_signals()
+    }};
+}
+
+/// The public server without TLS, and where it listens.
+fn plain(config: &Config, routes: Routes) -> Result<(Server, SocketAddr)> {
+    let address = config.http.listen;
+    let server = public!(config, routes);
+    let server = server.bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    let bound = server.addrs().first().copied().context("the HTTP server has no address")?;
+    Ok((server.run(), bound))
+}
+
+/// The public server with TLS, and where it listens.
+fn encrypted(config: &Config, routes: Routes, tls: ServerConfig) -> Result<(Server, SocketAddr)> {
+    let address = config.https.listen;
+    let server = public!(config, routes).max_connection_rate(HANDSHAKES).tls_handshake_timeout(HANDSHAKE);
+    let server =
+        server.bind_rustls_0_23(address, tls).with_context(|| format!("cannot listen on {address}"))?;
+    let bound = server.addrs().first().copied().context("the HTTPS server has no address")?;
+    Ok((server.run(), bound))
 }
 
 /// The control server, if the configuration has one.
 fn control(config: &Config, routes: Routes) -> Result<Option<Server>> {
     let server = HttpServer::new(move || routes.clone().app(Listener::Control))
+        .on_connect(|io, _| hls::limit_writes(io))
         .workers(1)
         .max_connections(CONTROL_CONNECTIONS)
         .client_request_timeout(HEAD_DEADLINE)

@@ -46,9 +46,10 @@ pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<usize> {
 /// `shutdown` it delivers nothing. False: the system refuses that, and the connection
 /// is as it was.
 pub fn reset(socket: BorrowedFd<'_>) -> bool {
-    // It fails on a socket that is not connected any more, which is as good.
+    // What is not connected any more is as good as reset; it is looked at before, because a
+    // system that only says that it disconnects may show no peer afterwards.
     let is_gone = || SockRef::from(&socket).peer_addr().is_err();
-    (disconnect(socket).is_ok() && can_reset()) || is_gone()
+    is_gone() || disconnect(socket).map_or_else(|_| is_gone(), |()| can_reset())
 }
 
 /// Whether this system resets connections, looked at once. Some sandboxes that stand for
@@ -83,13 +84,15 @@ fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// How waiting for the kernel ended. Where [`can_reset`], it sends nothing more either way.
+/// How waiting for the kernel ended. But for the last, it sends nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     /// Everything has left; the connection stays.
     Sent,
     /// It took too long, and the connection was reset.
     Reset,
+    /// It took too long, and the system refused to reset the connection.
+    Stuck,
 }
 
 /// Waits until the kernel holds nothing unsent, at most until `deadline`, and
@@ -99,10 +102,8 @@ pub async fn drain(socket: BorrowedFd<'_>, deadline: Instant) -> Drained {
         match unsent(socket) {
             Ok(0) => return Drained::Sent,
             Ok(_) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
-            Ok(_) | Err(_) => {
-                reset(socket);
-                return Drained::Reset;
-            }
+            Ok(_) | Err(_) if reset(socket) => return Drained::Reset,
+            Ok(_) | Err(_) => return Drained::Stuck,
         }
     }
 }

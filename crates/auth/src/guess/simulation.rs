@@ -96,25 +96,53 @@ fn forty_networks_slow_only_networks_that_never_succeeded() {
 }
 
 #[test]
-fn ten_networks_slow_nobody() {
+fn nine_networks_slow_nobody_and_ten_can_fill_what_strangers_share() {
+    for (networks, attacks) in [(9, 0), (10, 1)] {
+        let mut door = Door::new(Whose::Derived);
+        let mut refused = 0;
+        let guess = |door: &mut Door, n: u32| _ = door.wrong(&sub("name"), n, network(n % networks));
+        let look = |door: &mut Door, n: u32| refused += u32::from(!door.right(&sub("new"), viewer(n)));
+        run(&mut door, 4 * 24, Duration::from_secs(10), guess, look);
+        assert_eq!(door.attacks, attacks, "{networks} networks");
+        assert!(attacks > 0 || refused == 0, "{networks} networks");
+    }
+}
+
+#[test]
+fn a_ticket_holder_with_five_networks_slows_nobody() {
     let mut door = Door::new(Whose::Derived);
-    let mut refused = 0;
-    let guess = |door: &mut Door, n: u32| _ = door.wrong(&sub("name"), n, network(n % 10));
-    let look = |door: &mut Door, n: u32| refused += u32::from(!door.right(&sub("new"), viewer(n)));
+    for n in 0..5 {
+        assert!(door.right(&sub("mallory"), network(n)));
+    }
+    for n in 0..50 {
+        assert!(door.right(&sub(&format!("viewer{n}")), viewer(n)));
+    }
+    // Else each look would come in the moment in which there is room again.
+    door.wrong(&sub("name"), 900_000, network(0));
+    door.now += MET.shared.each / 2;
+    let (mut same_house, mut strangers) = (0, 0);
+    let guess = |door: &mut Door, n: u32| _ = door.wrong(&sub("name"), n, network(n % 5));
+    let look = |door: &mut Door, n: u32| {
+        same_house += u32::from(!door.right(&sub(&format!("guest{n}")), viewer(n % 50)));
+        strangers += u32::from(!door.right(&sub(&format!("new{n}")), viewer(1000 + n)));
+    };
     run(&mut door, 4 * 24, Duration::from_secs(10), guess, look);
-    assert_eq!(refused, 0);
+    assert_eq!((same_house, strangers), (0, 0));
+    assert_eq!(door.attacks, 1, "what met networks share was used up, or this would be no attack");
 }
 
 #[test]
 fn sixty_five_thousand_networks_need_over_ten_years_and_known_ones_never_notice() {
     for whose in [Whose::Derived, Whose::Own] {
-        for (burst, pause) in [(1, 5), (4, 20)].map(|(burst, secs)| (burst, Duration::from_secs(secs))) {
+        for (burst, pause) in
+            [(1, 5), (STRANGE.network.burst, 30)].map(|(burst, secs)| (burst, Duration::from_secs(secs)))
+        {
             let mut door = Door::new(whose);
             let alice = sub("alice");
             assert!(door.right(&alice, viewer(0)));
             let guess = |door: &mut Door, n: u32| {
                 for try_ in 0..burst {
-                    door.wrong(&alice, n % 200_000 * 4 + try_, network(n % 65_536));
+                    door.wrong(&alice, n % 100_000 * burst + try_, network(n % 65_536));
                 }
             };
             let mut refused = 0;
@@ -129,23 +157,27 @@ fn sixty_five_thousand_networks_need_over_ten_years_and_known_ones_never_notice(
 
 #[test]
 fn so_many_who_hold_a_code_of_the_stream_need_over_ten_years_for_another() {
-    let mut door = Door::new(Whose::Derived);
-    let (alice, mallory) = (sub("alice"), sub("mallory"));
-    assert!(door.right(&alice, viewer(0)));
-    for n in 0..65_536 {
-        door.right(&mallory, network(n));
+    // As ones that were met, and from elsewhere as strangers; as ones that were met alone.
+    for elsewhere in [65_536, 0] {
+        let mut door = Door::new(Whose::Derived);
+        let (alice, mallory) = (sub("alice"), sub("mallory"));
+        assert!(door.right(&alice, viewer(0)));
+        for n in 0..65_536 {
+            door.right(&mallory, network(n));
+        }
+        let guess = |door: &mut Door, n: u32| {
+            door.wrong(&alice, n * 2 % 900_000, network(n % 65_536));
+            door.wrong(&alice, (n * 2 + 1) % 900_000, network(elsewhere + n % 65_536));
+        };
+        let mut refused = 0;
+        let look = |door: &mut Door, _: u32| refused += u32::from(!door.right(&alice, viewer(0)));
+        run(&mut door, 3 * 24, Duration::from_secs(5), guess, look);
+        assert_eq!(refused, 0);
+        let paced = door.compared - STRANGE.shared.burst - MET.shared.burst;
+        let taken = years(paced, 3);
+        assert!(taken > 10.0, "{taken} years, {} codes", door.compared);
+        assert!(paced > 3 * 72, "both counts are used: {paced} codes");
     }
-    let guess = |door: &mut Door, n: u32| {
-        // As one that was met, and from elsewhere as a stranger.
-        door.wrong(&alice, n % 900_000, network(n % 65_536));
-        door.wrong(&alice, n % 900_000, network(65_536 + n % 65_536));
-    };
-    let mut refused = 0;
-    let look = |door: &mut Door, _: u32| refused += u32::from(!door.right(&alice, viewer(0)));
-    run(&mut door, 3 * 24, Duration::from_secs(5), guess, look);
-    assert_eq!(refused, 0);
-    let taken = years(door.compared - STRANGE.shared.burst - MET.shared.burst, 3);
-    assert!(taken > 10.0, "{taken} years, {} codes", door.compared);
 }
 
 #[test]

@@ -107,7 +107,6 @@ impl State {
                     self.notices.push(Notice::Guessing(attempt.stream.clone(), whose));
                 }
             }
-            Some(Refusal::UnknownStreamToPlay) => self.guesses.failed_nowhere(attempt, now.mono),
             Some(refusal) if !refusal.comes_after_the_code() => {}
             None | Some(_) => self.guesses.succeeded(attempt, now.mono),
         }

@@ -113,6 +113,18 @@ impl World {
 type Tightened_ = super::block::Tightened;
 
 #[actix_rt::test]
+async fn viewers_who_come_before_the_stream_lock_nobody_of_their_network_out() {
+    let mut world = World::new();
+    for n in 0..200 {
+        let early = world.login_as(&format!("viewer{n}"), Action::Play, |ask| {
+            (ask.registered, ask.live) = (false, false);
+        });
+        assert_eq!(early.err(), Some(Refusal::UnknownStreamToPlay));
+    }
+    assert!(world.login("viewer0", Action::Play).is_ok(), "it is live now");
+}
+
+#[actix_rt::test]
 async fn a_block_during_the_sync_of_an_unblock_stays() {
     let mut world = World::new();
     world.block("alice", Actions::Both, 60);

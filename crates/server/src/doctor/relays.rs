@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Names of processes, as the kernel shows them: 15 characters at most.
-const RELAYS: [&str; 14] = [
+const RELAYS: [&str; 18] = [
     "apache2",
     "caddy",
     "cloudflared",
+    "docker-proxy",
     "envoy",
     "frpc",
     "haproxy",
@@ -17,8 +18,11 @@ const RELAYS: [&str; 14] = [
     "ngrok",
     "socat",
     "squid",
+    "stunnel",
     "stunnel4",
+    "tailscaled",
     "traefik",
+    "varnishd",
 ];
 
 /// Those that run, by `proc`, the folder of processes.
