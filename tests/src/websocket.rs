@@ -21,14 +21,23 @@ impl WebSocket {
         Self::over(Http::connect_tls(host)?, path)
     }
 
-    fn over(mut http: Http, path: &str) -> Result<Self> {
+    /// Connects through a proxy that says so of where the request comes from.
+    pub fn connect_from(host: SocketAddr, path: &str, address: &str) -> Result<Self> {
+        Self::upgrade(Http::connect(host)?, path, &[("X-Forwarded-For", address)])
+    }
+
+    fn over(http: Http, path: &str) -> Result<Self> {
+        Self::upgrade(http, path, &[])
+    }
+
+    fn upgrade(mut http: Http, path: &str, more: &[(&str, &str)]) -> Result<Self> {
         let headers = [
             ("Connection", "Upgrade"),
             ("Upgrade", "websocket"),
             ("Sec-WebSocket-Version", "13"),
             ("Sec-WebSocket-Key", "c2x1aWNlIHRlc3RzIGhlcg=="),
         ];
-        http.send("GET", path, &headers, b"")?;
+        http.send("GET", path, &[&headers, more].concat(), b"")?;
         let answer = http.head()?;
         ensure!(answer.status == 101, "no upgrade: {}", answer.status);
         Ok(Self(http))

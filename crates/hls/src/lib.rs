@@ -13,6 +13,9 @@ mod body;
 mod connection;
 mod dialect;
 mod edge;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod grants;
 mod lingering;

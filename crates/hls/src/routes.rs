@@ -77,6 +77,14 @@ impl Query {
     }
 }
 
+/// The grant of a query, which `scripts/fuzz` reads whole.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_query(text: &str) -> Option<String> {
+    let query = web::Query::<Query>::from_query(text).ok()?.into_inner();
+    let _credentials = query.credentials();
+    query.grant
+}
+
 async fn answer(edge: &Arc<Edge>, request: &HttpRequest) -> HttpResponse {
     match *request.method() {
         Method::OPTIONS => dialect::preflight(),

@@ -30,3 +30,6 @@ mod users;
 pub use access::{AddressRules, Listener};
 pub use api::{Api, Links, Options, Ports};
 pub use operations::{Operations, Readiness, Vitals};
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub use panel::fuzzing;

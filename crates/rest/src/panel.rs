@@ -3,6 +3,8 @@
 //! Everything here needs a login; which role may do what is in [`gate`](crate::gate).
 
 mod csv;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod guesses;
 mod preview;
 mod seats;

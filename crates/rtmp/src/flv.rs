@@ -21,6 +21,12 @@ pub(crate) fn keep(media: Bytes, message: usize) -> Bytes {
     if message - media.len().min(message) > SLACK { Bytes::copy_from_slice(&media) } else { media }
 }
 
+/// Width and height that a sequence parameter set says, for `scripts/fuzz`.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn picture_size(nal: &[u8]) -> Option<(u32, u32)> {
+    sps::Sps::parse(nal).ok().map(|sps| (sps.width, sps.height))
+}
+
 /// Why a tag body or configuration was left out. The publisher's encoder is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum FlvError {

@@ -56,6 +56,9 @@ mod client;
 mod egress;
 mod engine;
 mod flv;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 pub mod limits;
 mod link;

@@ -19,6 +19,9 @@ mod backend;
 mod batch;
 mod boot;
 mod core;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod schema;
 mod seal;

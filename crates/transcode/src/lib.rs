@@ -30,5 +30,8 @@ pub use process::{Decoding, Failed, MEMORY, Program, run};
 pub use slots::{Slot, Slots};
 pub use still::{StillError, still};
 pub use transcoding::Transcoding;
+#[cfg(all(feature = "video", any(fuzzing, test)))]
+#[doc(hidden)]
+pub use video::fuzzing;
 pub use video::{Bound, Effort, Refusal, VideoSettings, VideoTranscoder, VideoUnsupported};
 pub use worker::{Counts, Output, Treatment, Worker, WorkerSettings};

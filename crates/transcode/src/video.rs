@@ -11,6 +11,8 @@ mod refusal;
 use std::time::Duration;
 
 pub(crate) use coder::{Coder, Unopened};
+#[cfg(all(feature = "video", any(fuzzing, test)))]
+pub use h264::fuzzing;
 pub(crate) use h264::shot;
 pub use h264::{Effort, VideoTranscoder};
 pub use refusal::{Bound, Refusal};

@@ -271,5 +271,7 @@ impl FrontDoor {
     }
 }
 
+#[cfg(any(fuzzing, test))]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

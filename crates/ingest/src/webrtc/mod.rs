@@ -9,6 +9,9 @@ mod command;
 mod door;
 mod egress;
 mod fanout;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod ingress;
 mod lipsync;

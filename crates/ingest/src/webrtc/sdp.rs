@@ -273,5 +273,7 @@ pub(crate) fn receives(rtc: &Rtc, mids: &[Mid], kind: MediaKind) -> bool {
     media.filter(|m| m.kind() == kind).any(|m| m.direction().is_receiving())
 }
 
+#[cfg(any(fuzzing, test))]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,11 @@ const PPS: u8 = 8;
 const AUD: u8 = 9;
 const FILLER: u8 = 12;
 
+/// Most sets of a kind: a record counts them in 5 and in 8 bits (ISO/IEC 14496-15
+/// §5.3.3.1), although there are 32 and 256 ids. Encoders use one or two.
+const MAX_SPS: usize = 31;
+const MAX_PPS: usize = 255;
+
 /// Bytes of a NAL unit's length in everything we pass on.
 const LENGTH: usize = 4;
 
@@ -76,22 +81,23 @@ impl AvcConfig {
     }
 
     /// Adds or replaces a set; whether that changed anything. Sets of another type,
-    /// without an id, or beyond the greatest configuration are left out.
+    /// without an id, or beyond what a configuration can have are left out.
     fn insert(&mut self, nal: &[u8]) -> bool {
         let room = MAX_CONFIG.saturating_sub(self.size());
-        let sets = match nal.first().map(|first| first & 0x1f) {
-            Some(SPS) => &mut self.sps,
-            Some(PPS) => &mut self.pps,
+        let (sets, most) = match nal.first().map(|first| first & 0x1f) {
+            Some(SPS) => (&mut self.sps, MAX_SPS),
+            Some(PPS) => (&mut self.pps, MAX_PPS),
             _ => return false,
         };
         let Ok(id) = set_id(nal) else { return false };
+        let has_place = sets.len() < most;
         match sets.iter_mut().find(|set| set.id == id) {
             Some(set) if set.nal == nal => false,
             Some(set) if nal.len() <= room + set.nal.len() => {
                 set.nal = Bytes::copy_from_slice(nal);
                 true
             }
-            None if nal.len() <= room => {
+            None if nal.len() <= room && has_place => {
                 sets.push(Set { id, nal: Bytes::copy_from_slice(nal) });
                 true
             }
@@ -124,7 +130,7 @@ impl AvcConfig {
         out.put_u8(1);
         out.put_slice(sps.get(1..4).unwrap_or(&[0; 3]));
         out.put_u8(0xfc | (LENGTH as u8 - 1));
-        // Counts cannot overflow: an SPS id is below 32, a PPS id below 256.
+        // Counts fit into their fields: see `MAX_SPS` and `MAX_PPS`.
         out.put_u8(0xe0 | self.sps.len() as u8);
         put_sets(&mut out, &self.sps);
         out.put_u8(self.pps.len() as u8);
@@ -285,6 +291,24 @@ mod tests {
         let mut config = AvcConfig::parse(&record(4, SPS_360)).unwrap();
         assert_eq!(config.access_unit(&Bytes::from_static(&[0xff; 8])), Err(FlvError::Truncated));
         assert_eq!(AvcConfig::parse(&record(4, SPS_360)[..20]), Err(FlvError::Truncated));
+    }
+
+    /// The id's Exp-Golomb code behind these bytes, and padding.
+    fn with_id(head: &[u8], id: u32) -> Vec<u8> {
+        let code = (id + 1) << (31 - 2 * (31 - (id + 1).leading_zeros()));
+        [head, &code.to_be_bytes(), &[1]].concat()
+    }
+
+    #[test]
+    fn a_record_says_how_many_sets_it_has() {
+        let mut config = AvcConfig::parse(&record(4, SPS_360)).unwrap();
+        for id in 0..300 {
+            config.insert(&with_id(&SPS_360[..4], id));
+            config.insert(&with_id(&[0x68], id));
+        }
+        let written = AvcConfig::parse(&config.record(&config.sps[0].nal)).unwrap();
+        assert_eq!((written.sps.len(), written.pps.len()), (MAX_SPS, MAX_PPS));
+        assert_eq!(written, config);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Sps {
 const MAX_SIDE: u32 = 16_888;
 /// Longest set read. Real ones are below 100 bytes.
 const MAX_SPS: usize = 4096;
+/// Longest cycle of picture orders (§7.4.2.1.1). What follows a longer one cannot be found.
+const MAX_CYCLE: u32 = 255;
 const EXTENDED_SAR: u32 = 255;
 
 /// Baseline, which has no B pictures.
@@ -111,7 +113,11 @@ fn picture_order(bits: &mut Bits<'_>) -> Result<u32, FlvError> {
             bits.bit()?; // delta_pic_order_always_zero_flag
             bits.se()?; // offset_for_non_ref_pic
             bits.se()?; // offset_for_top_to_bottom_field
-            for _ in 0..bits.ue()?.min(255) {
+            let cycle = bits.ue()?; // num_ref_frames_in_pic_order_cnt_cycle
+            if cycle > MAX_CYCLE {
+                return Err(FlvError::Config);
+            }
+            for _ in 0..cycle {
                 bits.se()?; // offset_for_ref_frame
             }
         }
@@ -235,8 +241,8 @@ mod tests {
     fn set(order: &str, vui: &str) -> Vec<u8> {
         let size = "0000001010000 00000101101 1 1 0".replace(' ', "");
         let bits = format!("11{order}0100{size}{vui}1");
-        let bits = format!("{bits:0<256}");
-        let bytes = (0..32).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap());
+        let bits = format!("{bits:0<512}");
+        let bytes = (0..64).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap());
         [0x67, 77, 0, 30].into_iter().chain(bytes).collect()
     }
 
@@ -268,6 +274,22 @@ mod tests {
         };
         assert_eq!(Sps::parse(&set("11", &vui("1"))).unwrap().reorder_frames, Some(0));
         assert_eq!(Sps::parse(&set("11", &vui("011"))).unwrap().reorder_frames, Some(2));
+    }
+
+    /// 1 and so many zeros before it, by which Exp-Golomb says `count`.
+    fn golomb(count: u32) -> String {
+        let bits = format!("{:b}", count + 1);
+        "0".repeat(bits.len() - 1) + &bits
+    }
+
+    #[test]
+    fn a_cycle_of_picture_orders_is_read_whole_or_refused() {
+        let cycle = |count: u32| {
+            let ones = "1".repeat(count as usize);
+            set(&format!("010011{}{ones}", golomb(count)), "0")
+        };
+        assert_eq!(Sps::parse(&cycle(255)).map(|sps| (sps.width, sps.height)), Ok((1280, 720)));
+        assert_eq!(Sps::parse(&cycle(256)), Err(FlvError::Config));
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod avcc;
 mod bits;
 mod decode;
 mod encode;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod level;
 mod limits;
 mod marking;

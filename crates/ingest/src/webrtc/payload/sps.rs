@@ -7,6 +7,9 @@ use super::bits::Bits;
 /// would overflow.
 const MAX_SIDE: u32 = 16_384;
 
+/// Longest cycle of picture orders (§7.4.2.1.1). What follows a longer one cannot be found.
+const MAX_CYCLE: u32 = 255;
+
 /// What a sequence parameter set says about the pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sps {
@@ -83,8 +86,8 @@ fn picture_order(r: &mut Bits) -> Option<u32> {
             r.bit()?;
             r.se()?;
             r.se()?;
-            let cycle = r.ue()?;
-            for _ in 0..cycle.min(256) {
+            let cycle = r.ue().filter(|&cycle| cycle <= MAX_CYCLE)?;
+            for _ in 0..cycle {
                 r.se()?;
             }
         }
@@ -201,6 +204,23 @@ mod tests {
     #[test]
     fn constrained_baseline_never_reorders() {
         assert_eq!(parse(BASELINE), Some(Sps { width: 640, height: 480, reordered: false }));
+    }
+
+    /// The bits as a set of Main profile, level 3, of 640x480.
+    fn with_order(order: &str) -> Vec<u8> {
+        let (references, width, height) = ("0100", "00000101000", "000011110");
+        let bits = format!("{:0<512}", format!("11{order}{references}{width}{height}1100"));
+        let bytes = (0..64).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap());
+        [0x67, 77, 0, 30].into_iter().chain(bytes).collect()
+    }
+
+    #[test]
+    fn a_cycle_of_picture_orders_is_read_whole_or_refused() {
+        // The count is 255 and 256 in Exp-Golomb.
+        let cycle = |count: &str, ones: usize| with_order(&format!("010011{count}{}", "1".repeat(ones)));
+        let read = parse(&cycle("00000000100000000", 255));
+        assert_eq!(read.map(|sps| (sps.width, sps.height)), Some((640, 480)));
+        assert_eq!(parse(&cycle("00000000100000001", 256)), None);
     }
 
     proptest! {

@@ -17,7 +17,7 @@ const MAX_LINES: usize = 1500;
 /// sets in base64: some 300 bytes.
 const MAX_LINE: usize = 1024;
 /// A publisher or player has three sections here.
-const MAX_SECTIONS: usize = 8;
+pub(super) const MAX_SECTIONS: usize = 8;
 
 /// How each kind of line begins, and how many there may be in all sections. Chromium
 /// with every codec has 50 payload types and 120 kinds of feedback per section of
@@ -36,7 +36,7 @@ const KINDS: [(&str, usize); 8] = [
 const OTHERS: usize = 200;
 
 /// Lines that are not passed on.
-const NEEDLESS: [&str; 3] = ["a=candidate:", "a=remote-candidates:", "a=end-of-candidates"];
+pub(super) const NEEDLESS: [&str; 3] = ["a=candidate:", "a=remote-candidates:", "a=end-of-candidates"];
 /// Without these there is no connection (RFC 8829 §5.2.1).
 const NEEDED: [&str; 3] = ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"];
 

@@ -103,6 +103,16 @@ impl Walk {
     }
 }
 
+/// For `scripts/fuzz`.
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing {
+    /// Walks over pieces: whether no frame was too long.
+    pub(crate) fn walk(bytes: &[u8], piece: usize, max: u64) -> bool {
+        let mut walk = super::Walk::new(max);
+        bytes.chunks(piece).all(|piece| walk.over(piece).is_ok())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

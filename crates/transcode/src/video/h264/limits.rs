@@ -8,7 +8,7 @@ use media::MediaTime;
 
 use super::avcc::{ParameterSets, Slices};
 use super::level::Level;
-use super::marking::References;
+use super::marking::{Crowded, References};
 use super::pps::Pps;
 use super::slice::{self, Command, MAX_ACTIVE, Marking, Slice};
 use super::sps::{Interlace, Sps};
@@ -77,6 +77,12 @@ impl Limits {
         self.sequences.first().map_or(0, depth)
     }
 
+    /// How many references a decoder keeps.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn kept(&self) -> usize {
+        self.references.count()
+    }
+
     /// Whether a decoder may see the slices of an access unit of this decode time;
     /// without one, its rate is not looked at.
     pub(super) fn admit(&mut self, unit: &Slices, at: Option<MediaTime>) -> Result<(), Refusal> {
@@ -119,19 +125,19 @@ impl Limits {
     /// Follows what a decoder keeps after a picture.
     fn keep(&mut self, head: &Slice, sps: &Sps) -> Result<(), Refusal> {
         let (modulus, most) = (1 << sps.frame_num_bits, sps.references.max(1));
+        let kept = |Crowded(found)| Refusal::Past { bound: Bound::Kept, found, most };
         if head.idr {
             self.active = Some(sps.id);
         } else {
             let missing = missing(self.references.newest, head.frame_num, modulus, sps.gaps_allowed);
             within(Bound::Gap, missing, if sps.gaps_allowed { most } else { 0 })?;
-            self.references.fill(missing, head.frame_num, modulus, most);
+            self.references.fill(missing, head.frame_num, modulus, most).map_err(kept)?;
         }
         if !head.reference {
             return Ok(());
         }
         long_terms(&head.marking, most)?;
-        let kept = self.references.mark(&head.marking, head.frame_num, modulus, most);
-        kept.map_err(|crowded| Refusal::Past { bound: Bound::Kept, found: crowded.0, most })
+        self.references.mark(&head.marking, head.frame_num, modulus, most).map_err(kept)
     }
 }
 

@@ -22,6 +22,12 @@ pub(super) struct References {
 }
 
 impl References {
+    /// How many are kept.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// A reference picture of `frame_num`, of so many that are possible, was decoded.
     /// There may be `most`.
     pub(super) fn mark(
@@ -42,20 +48,31 @@ impl References {
                 commands.iter().for_each(|&command| self.obey(command, &mut current, modulus));
             }
         }
-        self.newest = current.frame_num;
-        self.kept.push(current);
+        self.keep(current, most)
+    }
+
+    fn keep(&mut self, frame: Kept, most: u32) -> Result<(), Crowded> {
+        self.newest = frame.frame_num;
+        self.kept.push(frame);
         let count = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
         if count > most { Err(Crowded(count)) } else { Ok(()) }
     }
 
-    /// Frames are missing before `frame_num`, which a decoder stands in for.
-    pub(super) fn fill(&mut self, missing: u32, frame_num: u32, modulus: u32, most: u32) {
+    /// Frames are missing before `frame_num`, which a decoder stands in for. Where all that
+    /// are kept are long-term, there is no room for them (ITU-T H.264 §8.2.5.3).
+    pub(super) fn fill(
+        &mut self,
+        missing: u32,
+        frame_num: u32,
+        modulus: u32,
+        most: u32,
+    ) -> Result<(), Crowded> {
         for before in (1..=missing.min(most)).rev() {
             let absent = (frame_num + modulus - before) % modulus;
             self.slide(absent, modulus, most);
-            self.kept.push(Kept { frame_num: absent, long: None });
-            self.newest = absent;
+            self.keep(Kept { frame_num: absent, long: None }, most)?;
         }
+        Ok(())
     }
 
     /// Makes room by the short-term one that is the oldest.

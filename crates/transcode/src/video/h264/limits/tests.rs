@@ -295,6 +295,19 @@ fn no_command_keeps_more_frames_than_the_sequence_says() {
 }
 
 #[test]
+fn frames_that_are_missing_find_room_or_are_refused() {
+    // Three are long-term as they come, and the fourth makes the first picture so.
+    let mut stream = begun(Claim { gaps: true, ..CLAIM });
+    let long: [&[&[u32]]; 3] = [&[&[6, 0]], &[&[6, 1]], &[&[3, 2, 3], &[6, 2]]];
+    for (frame_num, commands) in (1..).zip(long) {
+        assert_eq!(stream.admit(&Head { frame_num, commands, ..P }.alone(), None), Ok(()));
+    }
+    let shown = |frame_num| Head { frame_num, reference: false, ..P }.alone();
+    assert_eq!(stream.admit(&shown(4), None), Ok(()), "nothing is missing, and it is not kept");
+    assert_eq!(stream.admit(&shown(5), None), Err(past(Bound::Kept, 5, 4)));
+}
+
+#[test]
 fn commands_make_room_as_the_standard_says() {
     // Four are kept: 0, 1, 2, 3. Frame 4 drops 3, makes 2 long and stays itself.
     let mut stream = begun(CLAIM);
