@@ -90,13 +90,7 @@ impl Edges {
             rest_options(config, rtmp_addr.port(), decoding.clone(), stop),
         );
         let links = control.links();
-        let addresses = address_rules(config);
-        let connections = Connections::new(
-            config.http.max_connections,
-            control.settings(),
-            proxies,
-            !addresses.control && !addresses.distrust_loopback,
-        );
+        let connections = connections(config, control, proxies);
         let metrics = Metrics {
             connections: connections.clone(),
             census,
@@ -113,7 +107,7 @@ impl Edges {
             stop: stop.clone(),
         };
         let networks = config.metrics.networks.clone();
-        let operations = rest::Operations::new(Arc::new(metrics), networks, addresses);
+        let operations = rest::Operations::new(Arc::new(metrics), networks, address_rules(config));
         let turnstile = Turnstile::new(stop.clone());
         let routes = Routes { protocols, operations, api, turnstile: turnstile.clone(), connections };
         let (http, serving) = Http::start(config, &routes, tls)?;
@@ -201,6 +195,13 @@ fn webrtc_config(config: &Config, proxies: TrustedProxies, decoding: Decoding) -
         max_idle_sockets: (config.http.max_connections / 2).max(1),
         proxies,
     }
+}
+
+/// Who shares the connections of the public HTTP server.
+fn connections(config: &Config, control: &Control, proxies: TrustedProxies) -> Connections {
+    let rules = address_rules(config);
+    let trusts_loopback = !rules.control && !rules.distrust_loopback;
+    Connections::new(config.http.max_connections, control.settings(), proxies, trusts_loopback)
 }
 
 /// When the address of a request proves something.
