@@ -593,11 +593,12 @@ fn players_leave_places_to_publishers_and_are_told_that_there_is_no_room() {
     let server = Server::start_set(2, AppSettings::default(), Clock::system(), 8);
     let (_publisher, _player, _) = live(&server, "s");
     let offer = Client::new().offer(Direction::RecvOnly);
-    let player = || server.post("/live/whep/s?subscriberId=viewer", offer.clone()).0;
-    let answers: Vec<u16> = (0..7).map(|_| player()).collect();
+    let path = "/live/whep/s?subscriberId=viewer";
+    let player = |n| server.post_from(&format!("203.0.113.{n}"), path, offer.clone()).0;
+    let answers: Vec<u16> = (0..7).map(player).collect();
     // Two peers are there already, and one place is for publishers alone.
     assert_eq!(answers, [201, 201, 201, 201, 201, 503, 503]);
-    let mut page = server.socket();
+    let mut page = server.socket_from("198.51.100.1");
     page.ask(&play("s", "123456"));
     assert_eq!(page.hear()["definition"], "highResourceUsage");
     page.ask(&publish("t"));

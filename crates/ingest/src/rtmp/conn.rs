@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::places::Players;
 use super::tls::Tls;
 use super::wire::{Wire, WireError};
 use super::{dialect, play, publish};
 use crate::crowd::{Crowd, Member};
+use crate::pool::Pool;
 
 /// From the first byte to a finished handshake (C§16.20).
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) peer: IpAddr,
     pub(super) arrivals: Crowd,
-    pub(super) players: Players,
+    pub(super) players: Pool,
     pub(super) memory: Memory,
     pub(super) stop: CancellationToken,
     /// `None`: it is plain RTMP.
@@ -145,7 +145,7 @@ impl Conn {
 
     async fn request(&mut self, action: Action, id: RequestId, name: &str) -> Result<Next, WireError> {
         // Held to the end of the role.
-        let place = (action == Action::Play).then(|| self.context.players.enter(self.context.peer));
+        let place = (action == Action::Play).then(|| self.context.players.enter(self.context.peer, 0));
         if let Some(None) = place {
             tracing::debug!(peer = %self.context.peer, "RTMP player refused: too many, or too many of this network");
             return Ok(self.refuse(id, &dialect::NO_PLACE));

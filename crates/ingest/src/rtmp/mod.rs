@@ -27,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::crowd::{Crowd, Member};
-use places::Players;
+use crate::pool::Pool;
 
 /// Where and how RTMP is served.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Rtmp {
     async fn accept_until(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let max = self.config.max_connections;
         let places = Arc::new(Semaphore::new(max));
-        let (arrivals, players) = (Crowd::new(places::strangers(max)), Players::new(max));
+        let (arrivals, players) = (Crowd::new(places::strangers(max)), Pool::new(places::players(max)));
         let plain = Door { places: &places, arrivals: &arrivals, players: &players, stop: &stop, tls: None };
         let sealed = Door { tls: self.config.tls.as_ref().map(|tls| &tls.config), ..plain };
         tokio::join!(self.accept_at(Some(listeners.plain), &plain), self.accept_at(listeners.tls, &sealed));
@@ -203,7 +203,7 @@ struct Listeners {
 struct Door<'a> {
     places: &'a Arc<Semaphore>,
     arrivals: &'a Crowd,
-    players: &'a Players,
+    players: &'a Pool,
     stop: &'a CancellationToken,
     tls: Option<&'a Arc<ServerConfig>>,
 }

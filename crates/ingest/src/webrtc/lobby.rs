@@ -1,13 +1,12 @@
 //! Room for WebRTC peers: those on their way in, and all of them.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contract::{Action, AppName};
 
 use super::command::Busy;
 use crate::crowd::{Bounds, Crowd, Member};
+use crate::pool::{Place, Pool};
 
 /// Peers that have not connected. Each holds a session, a permit and half of a
 /// connection for up to 20 s, so a network that never connects leaves the others room
@@ -19,7 +18,7 @@ const ARRIVING: Bounds = Bounds { all: 256, of_app: 192, of_network: 32 };
 #[derive(Debug, Clone)]
 pub(crate) struct Lobby {
     arriving: Crowd,
-    peers: Arc<AtomicUsize>,
+    peers: Pool,
     max_peers: usize,
 }
 
@@ -29,22 +28,18 @@ pub(crate) struct Entry {
     /// Dropped when it has connected.
     pub(crate) arrival: Member,
     /// Dropped with the peer.
-    pub(crate) place: PeerPlace,
+    pub(crate) place: Place,
 }
-
-/// A peer's place among all.
-#[derive(Debug)]
-pub(crate) struct PeerPlace(Arc<AtomicUsize>);
 
 impl Lobby {
     /// An empty one, with places for so many publishers and players.
     pub(crate) fn new(max_peers: usize) -> Self {
-        Self { arriving: Crowd::new(ARRIVING), peers: Arc::default(), max_peers }
+        Self { arriving: Crowd::new(ARRIVING), peers: Pool::new(max_peers), max_peers }
     }
 
     /// Lets one more begin, from this address (in canonical form), if there is room.
     pub(crate) fn enter(&self, from: IpAddr, app: &AppName, action: Action) -> Result<Entry, Busy> {
-        let place = self.place(action).ok_or(Busy)?;
+        let place = self.peers.enter(from, self.kept_from(action)).ok_or(Busy)?;
         let arrival = self.arriving.enter(from, app).ok_or(Busy)?;
         Ok(Entry { arrival, place })
     }
@@ -56,31 +51,31 @@ impl Lobby {
 
     /// Peers now.
     pub(crate) fn peers(&self) -> usize {
-        self.peers.load(Ordering::Relaxed)
+        self.peers.taken()
     }
 
     /// Players leave an eighth of the places to publishers: one of those serves many
     /// players, and is what they come for.
-    fn place(&self, action: Action) -> Option<PeerPlace> {
-        let most = match action {
-            Action::Publish => self.max_peers,
-            Action::Play => self.max_peers - self.max_peers / 8,
-        };
-        let one_more = |peers| (peers < most).then_some(peers + 1);
-        let taken = self.peers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.ok().map(|_| PeerPlace(self.peers.clone()))
-    }
-}
-
-impl Drop for PeerPlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    const fn kept_from(&self, action: Action) -> usize {
+        match action {
+            Action::Publish => 0,
+            Action::Play => self.max_peers / 8,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_network_leaves_as_many_places_as_it_has() {
+        let (lobby, app) = (Lobby::new(16), AppName::parse("live").unwrap());
+        let enter = |from: [u8; 4], action| lobby.enter(from.into(), &app, action).ok();
+        let one: Vec<_> = (0..100).map_while(|_| enter([192, 0, 2, 1], Action::Play)).collect();
+        assert_eq!(one.len(), 7);
+        assert!(enter([192, 0, 2, 2], Action::Play).is_some());
+    }
 
     #[test]
     fn players_leave_an_eighth_of_the_places_to_publishers() {

@@ -18,10 +18,11 @@ use super::command::{Arriving, Events};
 use super::egress::{Egress, Pumped};
 use super::fanout::{Place, View};
 use super::ingress::{Announced, Ingress, Rtp};
-use super::lobby::{Entry, PeerPlace};
+use super::lobby::Entry;
 use super::outbox::{Outbox, is_media};
 use super::sdp::{self, Answer, SdpError};
 use crate::crowd::Member;
+use crate::pool;
 
 /// A peer that has not connected by then is gone; browsers give up after 15 s.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -102,7 +103,7 @@ pub(crate) struct Peer {
     /// Its place among those that have not connected, until it has.
     arrival: Option<Member>,
     /// Its place among all peers.
-    _place: PeerPlace,
+    _place: pool::Place,
     gone: Option<Gone>,
     /// A player asked for a key frame.
     keyframe_wanted: bool,
