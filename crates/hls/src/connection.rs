@@ -24,7 +24,7 @@ pub(crate) const STALLED: Duration = Duration::from_secs(30);
 /// elsewhere: 52 kbit/s. A body that is paced to twice real time is faster with any sound.
 pub(crate) const STALLED_IN_NEED: Duration = Duration::from_secs(10);
 
-/// Bytes, 17 kbit/s: nobody can play live at that. Shorter files are in the kernel
+/// Bytes, 17 kbit/s: no live stream plays at that. Shorter files are in the kernel
 /// at once, and keep nothing.
 pub(crate) const PACE: u64 = 64 << 10;
 
